@@ -1,0 +1,190 @@
+#include "systemefs/net/quota.h"
+
+#include <string.h>
+
+#include "systemefs/base/macros.h"
+
+#include "moment.h"
+
+/* What rounding down to whole seconds can have taken off a refill moment. */
+#define ROUNDING_MS 1000
+/* For answers that travel unequally long. */
+#define SLACK_MS 500
+/* Two refill moments closer than this are one. */
+#define SAME_REFILL_MS (ROUNDING_MS + SLACK_MS)
+/* Two that are told as seconds from now, and further apart, are two in any case. */
+#define FAR_REFILL_MS 3000
+/* A refill moment further back is not one of an old window, but a clock that is wrong. */
+#define STALE_MS 10000
+/* The window of a server that does not tell when it refills. */
+#define GUESSED_WINDOW_MS 60000
+/* After a 429 that tells nothing. */
+#define PAUSE_MS 1000
+/* One second, and a little for requests that travel unequally long. */
+#define PACE_WINDOW_MS 1020
+
+void quota_init(struct quota *q, unsigned reserve_percent, unsigned per_second)
+{
+    *q = (struct quota){
+        .limit = -1,
+        .remaining = -1,
+        .refill_ms = -1,
+        .blocked_until_ms = INT64_MIN,
+        .reserve_percent = reserve_percent,
+        .per_second = MIN(per_second, QUOTA_PACE_MAX),
+    };
+    for (unsigned i = 0; i < q->per_second; i++)
+        q->pace_ms[i] = INT64_MIN / 2;
+}
+
+void quota_refresh(struct quota *q, int64_t now_ms)
+{
+    if (q->refill_ms < 0 || now_ms < q->refill_ms)
+        return;
+    q->remaining = q->limit;
+    q->refill_ms = -1;
+    q->refill_guessed = false;
+}
+
+/* How many must stay for others. Never the whole limit, or a listing would wait for ever. */
+static int64_t quota_reserve(const struct quota *q, enum net_priority priority)
+{
+    if (priority == NET_PERSON || q->limit <= 0)
+        return 0;
+    return MIN(q->limit * q->reserve_percent / 100, q->limit - 1);
+}
+
+int64_t quota_when(const struct quota *q, enum net_priority priority, int64_t now_ms)
+{
+    int64_t when = MAX(now_ms, q->blocked_until_ms);
+    if (q->per_second > 0)
+        when = MAX(when, q->pace_ms[q->pace_next] + PACE_WINDOW_MS);
+
+    bool refilled = q->refill_ms >= 0 && now_ms >= q->refill_ms;
+    int64_t remaining = refilled ? q->limit : q->remaining;
+    int64_t reserve = quota_reserve(q, priority);
+    if (remaining < 0 || remaining - q->in_flight > reserve)
+        return when;
+    if (remaining > reserve)
+        return QUOTA_ASK_LATER;
+    return MAX(when, q->refill_ms);
+}
+
+void quota_sent(struct quota *q, int64_t now_ms)
+{
+    quota_refresh(q, now_ms);
+    q->in_flight++;
+    if (q->per_second > 0) {
+        q->pace_ms[q->pace_next] = now_ms;
+        q->pace_next = (q->pace_next + 1) % q->per_second;
+    }
+}
+
+void quota_unsent(struct quota *q)
+{
+    if (q->in_flight > 0)
+        q->in_flight--;
+}
+
+/* A plain number, or -1. */
+static int64_t parse_count(const char *text)
+{
+    int64_t n = 0;
+    size_t len = strlen(text);
+    if (len == 0 || len > 15)
+        return -1;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        n = n * 10 + (text[i] - '0');
+    }
+    return n;
+}
+
+/* Takes the numbers of one answer. `refill` is its mono time, -1 when it was not told; `relative`
+ * says that it was told as a time from now. */
+static void quota_learn(struct quota *q, int64_t limit, int64_t remaining, int64_t refill,
+                        bool relative, int64_t now_ms)
+{
+    if (limit > 0)
+        q->limit = limit;
+
+    bool known = q->refill_ms >= 0 && !q->refill_guessed;
+    bool next = false;
+    if (refill >= 0 && known) {
+        /* A later refill begins a new window. But seconds from now begin at the answer's arrival,
+         * and one that travelled long seems to tell a later refill: only once the one that we
+         * knew is about reached, or if no journey can be so long. */
+        bool reached = now_ms >= q->refill_ms - ROUNDING_MS - SLACK_MS;
+        next = refill > q->refill_ms + (!relative || reached ? SAME_REFILL_MS : FAR_REFILL_MS);
+        /* An earlier one is of the window before if it can be over. */
+        bool earlier = refill < q->refill_ms - SAME_REFILL_MS;
+        if (earlier && refill <= now_ms + 2 * ROUNDING_MS + SLACK_MS)
+            return;
+        if (earlier)
+            refill = q->refill_ms;
+    }
+
+    /* Without X-RateLimit-Remaining this one is counted here. */
+    if (remaining < 0)
+        remaining = (next || q->remaining < 0 ? q->limit : q->remaining) - 1;
+    remaining = MAX(remaining, 0);
+    q->remaining = next || q->remaining < 0 ? remaining : MIN(q->remaining, remaining);
+
+    if (refill >= 0) {
+        q->refill_ms = next || !known ? refill : MIN(q->refill_ms, refill);
+        q->refill_guessed = false;
+    }
+}
+
+void quota_answered(struct quota *q, int status, const struct http_headers *headers, int64_t now_ms,
+                    int64_t wall_ns)
+{
+    quota_unsent(q);
+    quota_refresh(q, now_ms);
+
+    bool told = false;
+    struct moment wait = {.wait_ms = 0};
+    if (!headers) {
+        if (q->remaining > 0)
+            q->remaining--;
+    } else {
+        int64_t server_now = moment_server_now(headers, wall_ns);
+        int64_t limit = parse_count(headers->ratelimit_limit);
+        int64_t remaining = parse_count(headers->ratelimit_remaining);
+        int64_t refill = -1;
+        struct moment m = {.wait_ms = 0};
+        bool stale = false;
+        if (moment_parse(headers->ratelimit_refill, server_now, &m)) {
+            if (m.whole)
+                m.wait_ms += ROUNDING_MS;
+            stale = m.wait_ms <= 0 && m.wait_ms > -STALE_MS;
+            if (m.wait_ms > 0)
+                refill = now_ms + m.wait_ms;
+        }
+        told = !stale && (limit > 0 || remaining >= 0);
+        if (told)
+            quota_learn(q, limit, remaining, refill, m.relative, now_ms);
+        if (!moment_parse(headers->retry_after, server_now, &wait))
+            wait.wait_ms = 0;
+    }
+    if (q->remaining >= 0 && q->refill_ms < 0) {
+        q->refill_ms = now_ms + GUESSED_WINDOW_MS;
+        q->refill_guessed = true;
+    }
+    if (status != 429)
+        return;
+
+    /* A 429 without numbers may come from the gateway, whose limit is another one. */
+    if (told)
+        q->remaining = 0;
+    int64_t until = now_ms + PAUSE_MS;
+    if (wait.wait_ms > 0) {
+        until = now_ms + wait.wait_ms;
+        if (told)
+            q->refill_ms = until;
+    } else if (q->remaining == 0) {
+        until = q->refill_ms;
+    }
+    q->blocked_until_ms = MAX(q->blocked_until_ms, until);
+}
