@@ -1,0 +1,345 @@
+#include "systemefs/api/api.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "systemefs/base/macros.h"
+#include "systemefs/codec/url.h"
+
+#define URL_MAX     4096
+#define HEADERS_MAX 3 /* Accept, key, connection */
+
+struct api {
+    struct net *net;
+    bool gateway;
+    char *base[2]; /* by enum api_host; NULL: not there */
+    char *key;
+    char *header_lines[HEADERS_MAX];
+    const char *headers[2][HEADERS_MAX + 1]; /* by enum api_host */
+};
+
+struct api_call {
+    struct api *api;
+    struct net_call *net_call;
+    enum resource res;
+    bool page;
+    api_done_fn *done;
+    void *data;
+};
+
+static void wipe_free(char *s)
+{
+    if (s)
+        explicit_bzero(s, strlen(s));
+    free(s);
+}
+
+static char *line(const char *name, const char *value)
+{
+    char *s = NULL;
+    return asprintf(&s, "%s%s", name, value) < 0 ? NULL : s;
+}
+
+int api_create(const struct api_options *options, struct api **ret)
+{
+    struct api *a = calloc(1, sizeof(*a));
+    if (!a)
+        return -ENOMEM;
+    a->net = options->net;
+    a->gateway = options->gateway;
+    a->base[HOST_API] = strdup(options->api_url);
+    a->base[HOST_CTRL] = options->ctrl_url ? strdup(options->ctrl_url) : NULL;
+    a->key = strdup(options->key);
+
+    size_t n = 0;
+    a->header_lines[n++] = strdup("Accept: application/json");
+    a->header_lines[n++] =
+        line(options->gateway ? "Authorization: Bearer " : "X-API-Key: ", options->key);
+    if (options->connection)
+        a->header_lines[n++] = line("Maton-Connection: ", options->connection);
+    bool ok = a->base[HOST_API] && a->key && (!options->ctrl_url || a->base[HOST_CTRL]);
+    for (size_t i = 0; i < n; i++) {
+        a->headers[HOST_API][i] = a->header_lines[i];
+        /* The gateway's own API is about connections, not through one. */
+        if (i < 2)
+            a->headers[HOST_CTRL][i] = a->header_lines[i];
+        ok = ok && a->header_lines[i];
+    }
+    if (!ok) {
+        api_destroy(a);
+        return -ENOMEM;
+    }
+    *ret = a;
+    return 0;
+}
+
+void api_destroy(struct api *a)
+{
+    if (!a)
+        return;
+    for (size_t i = 0; i < HEADERS_MAX; i++)
+        wipe_free(a->header_lines[i]);
+    wipe_free(a->key);
+    free(a->base[HOST_API]);
+    free(a->base[HOST_CTRL]);
+    free(a);
+}
+
+bool api_has(const struct api *a, enum resource res)
+{
+    return a->base[resource_row(res)->host] != NULL;
+}
+
+int api_url(const struct api *a, enum resource res, const char *id, struct buf *out)
+{
+    const struct resource_row *row = resource_row(res);
+    buf_append_str(out, a->base[row->host] ? a->base[row->host] : "");
+    buf_append_str(out, row->list_path);
+    if (id) {
+        buf_append_byte(out, '/');
+        url_escape(id, strlen(id), out);
+    }
+    return buf_error(out);
+}
+
+bool api_record_id(enum resource res, struct json record, char out[RESOURCE_ID_TEXT_MAX + 1])
+{
+    const struct resource_row *row = resource_row(res);
+    struct json v;
+    if (!json_member(record, row->id_member, &v))
+        return false;
+
+    if (row->id_kind == ID_NUMBER) {
+        int64_t n;
+        if (!json_int64(v, &n) || n < 1 || (uint64_t)n > RESOURCE_ID_MAX)
+            return false;
+        snprintf(out, RESOURCE_ID_TEXT_MAX + 1, "%" PRId64, n);
+        return true;
+    }
+    CLEANUP(buf_cleanup) struct buf text;
+    buf_init(&text, RESOURCE_ID_TEXT_MAX);
+    if (json_string(v, &text) < 0 || !resource_id_valid(row->id_kind, text.data, text.len))
+        return false;
+    memcpy(out, text.data, text.len + 1);
+    return true;
+}
+
+void api_member_each(struct json record, const char *path,
+                     void (*each)(void *data, struct json value), void *data)
+{
+    char name[64];
+    size_t len = strcspn(path, ".[");
+    if (len >= sizeof(name))
+        return;
+    memcpy(name, path, len);
+    name[len] = '\0';
+
+    struct json v;
+    if (!json_member(record, name, &v))
+        return;
+    if (path[len] == '\0') {
+        each(data, v);
+    } else if (path[len] == '.') {
+        api_member_each(v, path + len + 1, each, data);
+    } else { /* "[]." */
+        struct json item;
+        struct json_iter it;
+        json_iter_init(&it, v);
+        while (json_iter_next(&it, NULL, &item))
+            api_member_each(item, path + len + 3, each, data);
+    }
+}
+
+/* A server, or a proxy on the way, may repeat what it was sent. Same length, so that the text
+ * stays what it was in every other respect. */
+static void redact(const char *key, char *text, size_t len)
+{
+    size_t n = strlen(key);
+    char *p = text;
+    while (n && len - (size_t)(p - text) >= n &&
+           (p = memmem(p, len - (size_t)(p - text), key, n))) {
+        memset(p, '*', n);
+        p += n;
+    }
+}
+
+static void wrong_shape(struct api_answer *answer, const char *what)
+{
+    api_failure_set(&answer->failure, -EBADMSG, answer->failure.number,
+                    "the answer is not what the API promises: %s", what);
+}
+
+static void read_record(const struct api_call *call, struct json body, struct api_answer *answer)
+{
+    const struct resource_row *row = resource_row(call->res);
+    char id[RESOURCE_ID_TEXT_MAX + 1];
+    answer->record = body;
+    if (row->item_member && !json_member(body, row->item_member, &answer->record))
+        wrong_shape(answer, "the record is missing");
+    else if (json_type(answer->record) != JSON_OBJECT)
+        wrong_shape(answer, "not an object");
+    else if (!api_record_id(call->res, answer->record, id))
+        wrong_shape(answer, "the record has no valid id");
+    else if (answer->record.len > API_TEXT_MAX)
+        wrong_shape(answer, "a record over 1 MiB");
+}
+
+static void read_page(const struct api_call *call, struct json body, struct api_answer *answer)
+{
+    const struct resource_row *row = resource_row(call->res);
+    struct json v, item;
+    if (!json_member(body, row->items_member, &answer->items) ||
+        json_type(answer->items) != JSON_ARRAY) {
+        wrong_shape(answer, "the list of records is missing");
+        return;
+    }
+    bool told = json_member(body, "hasMore", &v) && json_bool(v, &answer->has_more);
+    if (row->paged && !told) {
+        wrong_shape(answer, "hasMore is missing");
+        return;
+    }
+    if (!row->paged && answer->has_more) {
+        wrong_shape(answer, "a list that comes in one answer says that there is more");
+        return;
+    }
+    struct json_iter it;
+    json_iter_init(&it, answer->items);
+    while (json_iter_next(&it, NULL, &item)) {
+        char id[RESOURCE_ID_TEXT_MAX + 1];
+        answer->count++;
+        if (json_type(item) != JSON_OBJECT)
+            wrong_shape(answer, "a record in the list is not an object");
+        else if (!api_record_id(call->res, item, id))
+            wrong_shape(answer, "a record in the list has no valid id");
+        else if (item.len > API_TEXT_MAX)
+            wrong_shape(answer, "a record over 1 MiB");
+        else
+            continue;
+        return;
+    }
+    if (answer->has_more && answer->count == 0)
+        wrong_shape(answer, "an empty page says that there is more");
+}
+
+static void call_done(void *data, struct net_result *result)
+{
+    struct api_call *call = data;
+    struct http_response *response = result->response;
+    struct api_answer answer = {0};
+
+    if (response->body.data)
+        redact(call->api->key, response->body.data, response->body.len);
+    redact(call->api->key, response->detail, strlen(response->detail));
+    api_judge(result, call->api->gateway, call->page, &answer.failure);
+
+    if (!answer.failure.error) {
+        struct json body;
+        struct json_error err = {.message = "no content"};
+        if (!response->body.data ||
+            json_check(response->body.data, response->body.len, &body, &err) < 0) {
+            char what[160];
+            snprintf(what, sizeof(what), "not JSON (%s, line %u)", err.message, err.line);
+            wrong_shape(&answer, what);
+        } else if (call->page) {
+            read_page(call, body, &answer);
+        } else {
+            read_record(call, body, &answer);
+        }
+    }
+    call->done(call->data, &answer);
+    free(call);
+}
+
+static struct api_call *submit(struct api *a, enum resource res, bool page, const char *url,
+                               enum net_priority priority, int64_t deadline_ms, api_done_fn *done,
+                               void *data)
+{
+    struct api_call *call = malloc(sizeof(*call));
+    if (!call)
+        return NULL;
+    *call = (struct api_call){.api = a, .res = res, .page = page, .done = done, .data = data};
+    struct net_request request = {
+        .http =
+            {
+                .method = HTTP_GET,
+                .url = url,
+                .headers = a->headers[resource_row(res)->host],
+                .max_body = API_BODY_MAX,
+            },
+        .priority = priority,
+        .deadline_ms = deadline_ms,
+    };
+    call->net_call = net_submit(a->net, &request, call_done, call);
+    if (!call->net_call) {
+        free(call);
+        return NULL;
+    }
+    return call;
+}
+
+struct api_call *api_get_record(struct api *a, enum resource res, const char *id,
+                                enum net_priority priority, int64_t deadline_ms, api_done_fn *done,
+                                void *data)
+{
+    CLEANUP(buf_cleanup) struct buf url;
+    buf_init(&url, URL_MAX);
+    if (api_url(a, res, id, &url) < 0)
+        return NULL;
+    return submit(a, res, false, url.data, priority, deadline_ms, done, data);
+}
+
+static void query_param(struct buf *url, char *sep, const char *name, const char *value)
+{
+    buf_append_byte(url, *sep);
+    *sep = '&';
+    buf_append_str(url, name);
+    buf_append_byte(url, '=');
+    url_escape(value, strlen(value), url);
+}
+
+struct api_call *api_get_page(struct api *a, const struct api_query *query,
+                              enum net_priority priority, int64_t deadline_ms, api_done_fn *done,
+                              void *data)
+{
+    const struct resource_row *row = resource_row(query->res);
+    CLEANUP(buf_cleanup) struct buf url;
+    buf_init(&url, URL_MAX);
+    api_url(a, query->res, NULL, &url);
+
+    char sep = '?', number[24];
+    if (row->list_query) {
+        buf_printf(&url, "?%s", row->list_query);
+        sep = '&';
+    }
+    if (query->filter >= 0)
+        query_param(&url, &sep, row->filters[query->filter].param, query->by);
+    if (query->name)
+        query_param(&url, &sep, row->name_filter, query->name);
+    if (row->paged) {
+        snprintf(number, sizeof(number), "%d", API_PAGE_LIMIT);
+        query_param(&url, &sep, "limit", number);
+    }
+    if (query->ascending)
+        query_param(&url, &sep, "order", "asc");
+    if (query->after) {
+        snprintf(number, sizeof(number), "%" PRIu64, query->after);
+        query_param(&url, &sep, "startingAfter", number);
+    }
+    if (buf_error(&url) < 0)
+        return NULL;
+    return submit(a, query->res, true, url.data, priority, deadline_ms, done, data);
+}
+
+void api_urge(struct api *a, struct api_call *call, enum net_priority priority, int64_t deadline_ms)
+{
+    net_urge(a->net, call->net_call, priority, deadline_ms);
+}
+
+void api_cancel(struct api *a, struct api_call *call)
+{
+    net_cancel(a->net, call->net_call);
+    free(call);
+}
