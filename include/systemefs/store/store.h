@@ -1,0 +1,209 @@
+/*
+ * store/store: what is known of the account, since when, and from which answer.
+ *
+ * Three kinds of knowledge, each asked for by a call that answers from memory or parks the
+ * operation (see store/op):
+ *
+ *   records    the text of one record, kept compact; one allocation each
+ *   listings   the keys of a collection, or of a part of it, in the API's own order
+ *   names      which record has this human name
+ *
+ * FRESHNESS. A record or listing is served without asking for `ttl` after its answer came. A
+ * listing counts as one answer, as old as its last page, and keeps the records that its pages
+ * brought as fresh as itself: so a slow walk does not have to be repeated record by record. When
+ * the API cannot be reached (api_failure.away), the older copy is served and marked stale; for
+ * STORE_AWAY_MS after such a failure nothing that has an older copy is asked for again, unless
+ * some answer arrives in between.
+ *
+ * LATE ANSWERS. Each request notes when it was asked (a sequence number). An answer to an older
+ * question never overwrites the answer to a newer one.
+ *
+ * KEYS. A record is named by (resource, key). A numeric id is its own key; a slug or UUID is
+ * interned: its key is made from its hash, so that it is the same in every run.
+ *
+ * The pointers that calls return live until the next call that may change the store, that is, no
+ * longer than one run of a handler.
+ *
+ * Layer: store. Calls api, codec, base. News goes up by the callbacks in store_options.
+ */
+#pragma once
+
+#include "systemefs/api/api.h"
+#include "systemefs/base/clock.h"
+#include "systemefs/base/map.h"
+#include "systemefs/store/op.h"
+
+#define STORE_KEY_BITS    56      /* a key fits beside a kind in an inode number */
+#define STORE_AWAY_MS     3000    /* how long the API is taken to be away after a failure */
+#define STORE_REPEAT_MS   1000    /* how long a failure is answered again to a follow-up */
+#define STORE_UNKNOWN_MAX 8192    /* ids remembered that have no record */
+#define STORE_FINDS_MAX   4096    /* searches by name remembered */
+#define STORE_INTERN_MAX  1000000 /* slugs and UUIDs */
+#define STORE_LISTING_MAX ((size_t)16 << 20) /* records of one listing */
+
+struct store_options {
+    struct api *api;
+    const struct clock *clock;
+    int64_t ttl_ms;
+    int64_t timeout_ms;
+    /* A record has another content than before, or is gone. Called in the middle of the store's
+     * work: the callee only takes note. May be NULL. */
+    void (*changed)(void *data, enum resource res, uint64_t key);
+    void (*gone)(void *data, enum resource res, uint64_t key);
+    void *data;
+};
+
+int store_create(const struct store_options *options, struct store **ret);
+/* All operations must have ended and all walks been given back. Accepts NULL. */
+void store_destroy(struct store *s);
+
+/* Resumes what is ready, and what is past its deadline. */
+void store_turn(struct store *s);
+/* Mono time of the next deadline, now if something is ready, INT64_MAX if nothing is. */
+int64_t store_next_ms(const struct store *s);
+
+struct store_stats {
+    uint64_t records, bytes; /* held, and the bytes of their text */
+    uint64_t listings;
+    unsigned operations; /* under way */
+    bool away;           /* the last word of the API was that it could not be reached */
+};
+void store_get_stats(const struct store *s, struct store_stats *ret);
+
+/* ---- keys ---- */
+
+/* The key of an id of this resource; 0 when it is none, or there is no memory for it. */
+uint64_t store_key(struct store *s, enum resource res, const char *id);
+/* The id of a key, as text. Returns `out`. */
+const char *store_id(const struct store *s, enum resource res, uint64_t key,
+                     char out[RESOURCE_ID_TEXT_MAX + 1]);
+
+/* ---- records ---- */
+
+struct record {
+    uint64_t key;
+    int64_t mtime_ns;   /* when this content was first seen; at first the record's own date */
+    int64_t fetched_ms; /* mono time of the answer */
+    uint64_t hash;      /* of the text */
+    /* For the layer above: the content that the kernel was last told of (0: none), and the
+     * ticket of the notification that takes an older content out of its cache (0: none). */
+    uint64_t kernel_hash, kernel_ticket;
+    uint32_t len;    /* bytes of text */
+    uint32_t size;   /* bytes of the file: the pretty form */
+    uint16_t places; /* how many records it names that list it in turn (its tags, its course) */
+    bool stale;      /* served past its time, because the API is away */
+
+    /* private */
+    bool present;       /* there is a text; otherwise absent or not yet known */
+    bool absent;        /* the API said that there is no such record */
+    bool expired;       /* by store_refresh_*() */
+    bool around_failed; /* asking for the page around it did not settle whether it exists */
+    uint32_t listing;   /* id of the listing whose walk brought it, 0: none */
+    uint32_t walk;
+    uint64_t asked, answered; /* sequence numbers */
+    struct fetch *fetch;      /* under way */
+    struct trouble *trouble;  /* how the last fetch failed */
+    struct list unknown;      /* among those without a text */
+    char text[];              /* compact JSON, checked; NUL-terminated */
+};
+
+static inline struct json record_json(const struct record *rec)
+{
+    return (struct json){.p = rec->text, .len = rec->len};
+}
+
+/* 0, STORE_WAIT, or -errno with op->failure. -ENOENT: no such record. */
+int store_record(struct store *s, struct op *op, enum resource res, uint64_t key,
+                 struct record **ret);
+/* What is at hand, fresh or not; NULL when there is no text. Never asks. */
+struct record *store_peek(const struct store *s, enum resource res, uint64_t key);
+/* Milliseconds for which it need not be asked for again; 0 when it is past its time. */
+int64_t store_record_valid_ms(const struct store *s, const struct record *rec);
+/* Whether any value at `path` ("tags[].id") of the record is that id. */
+bool record_names(const struct record *rec, const char *path, const char *id);
+/* Appends the decoded text of a string member; false when it has none. */
+bool record_text(const struct record *rec, const char *member, struct buf *out);
+
+/* ---- listings ---- */
+
+struct listing; /* a collection, or the part of it that a filter leaves; lives as long as the store
+                 */
+
+/* One pass over a listing: the keys in the API's order. It only grows, and never changes once it
+ * is complete; a later pass is another walk. Whoever holds a reference can go on reading it. */
+struct walk {
+    const uint64_t *keys;
+    size_t count;
+    bool complete;
+
+    /* private */
+    unsigned refs;
+    uint32_t id;
+    struct listing *listing; /* NULL for walk_from_keys() */
+    struct fetch *fetch;     /* its page under way */
+    bool broken;             /* an answer was not to be trusted: it will never be complete */
+    unsigned readers;
+    size_t read_to; /* how far the foremost reader is */
+    uint64_t *keys_mut;
+    size_t cap;
+    enum walk_order { WALK_ANY, WALK_DESCENDING, WALK_ASCENDING } order;
+    struct map *seen;    /* the keys, while their order is none */
+    struct map *names;   /* hash of a human name -> key; made when first asked for */
+    uint64_t asked;      /* sequence number of its first request */
+    uint64_t answered;   /* of its last page */
+    int64_t answered_ms; /* mono */
+};
+void walk_ref(struct walk *w);
+void walk_unref(struct walk *w); /* accepts NULL */
+/* A complete walk over the given keys, for lists that come with a record. NULL: no memory. */
+struct walk *walk_from_keys(const uint64_t *keys, size_t count);
+bool walk_find(const struct walk *w, uint64_t key, size_t *ret_index);
+/* The index where a reader goes on that has read up to `key`, which may be gone by now. */
+size_t walk_position_after(const struct walk *w, uint64_t key);
+
+/* Find or make; NULL: no memory. `filter` -1 is the whole collection; `by` is a key of the filter's
+ * resource. */
+struct listing *store_listing(struct store *s, enum resource res, int filter, uint64_t by);
+
+/* The walk that an operation which begins to read should read: the complete one while it is fresh
+ * (or the API is away), else the one that is growing. 0 with a reference for the caller, or
+ * -errno. Asks nothing. */
+int store_walk(struct store *s, struct op *op, struct listing *l, struct walk **ret);
+/* Waits until `w` has more than `have` keys or is complete: 0, STORE_WAIT or -errno. */
+int store_walk_more(struct store *s, struct op *op, struct walk *w, size_t have);
+/* Waits for a fresh complete walk. The pointer is lent. */
+int store_walk_whole(struct store *s, struct op *op, struct listing *l, struct walk **ret);
+/* A reader of the directory comes (1) and goes (-1): pages are fetched a little ahead of the
+ * readers, and a walk that nobody reads or waits for stands still. */
+void walk_reader(struct walk *w, int change);
+void store_walk_read_to(struct store *s, struct walk *w, size_t index);
+
+/* A record as it stands in a listing: -ENOENT when it is not in there. Costs no more than it
+ * must: it uses the listing where it is known, or what the record says of itself, and reads the
+ * listing only as far as needed. */
+int store_record_in(struct store *s, struct op *op, struct listing *l, uint64_t key,
+                    struct record **ret);
+/* Milliseconds for which a complete walk is fresh; 0 when there is none. */
+int64_t store_listing_valid_ms(const struct store *s, const struct listing *l);
+/* Wall time of the last change that was seen in it, 0 when it was never read whole. */
+int64_t listing_changed_ns(const struct listing *l);
+
+/* ---- human names ---- */
+
+/* The record that has this human name: 0, STORE_WAIT, -ENOENT, or another -errno. Where two have
+ * it: -ENOENT, with a reason that names the way out. */
+int store_find(struct store *s, struct op *op, enum resource res, const char *name, size_t len,
+               uint64_t *ret_key);
+/* Whether more than one record of a complete walk has the name of this record. */
+bool store_name_shared(struct store *s, enum resource res, struct walk *w,
+                       const struct record *rec);
+
+/* ---- refresh ---- */
+
+/* Everything is past its time: the next reader asks. `each` is told of every record. */
+void store_refresh_all(struct store *s,
+                       void (*each)(void *data, enum resource res, struct record *rec), void *data);
+void store_refresh_listing(struct store *s, struct listing *l,
+                           void (*each)(void *data, enum resource res, struct record *rec),
+                           void *data);
+void store_refresh_record(struct store *s, enum resource res, uint64_t key);

@@ -1,0 +1,144 @@
+/* store/internal: what the files of the store share, and nobody else sees. */
+#pragma once
+
+#include "systemefs/store/store.h"
+
+/* How a fetch failed, kept where its result would be. */
+struct trouble {
+    struct api_failure failure;
+    uint64_t seq;
+    int64_t at_ms;
+};
+
+/* A question to the API that is under way, and the operations that wait for its answer. It ends
+ * in one call of `ended`, which reads the answer; then the waiting operations are woken. */
+struct fetch {
+    struct store *store;
+    struct list all; /* in store->fetches */
+    struct wait_queue waiters;
+    struct api_call *call;
+    enum net_priority priority;
+    uint64_t asked; /* sequence number */
+    void (*ended)(struct fetch *f, const struct api_answer *answer);
+
+    enum resource res;
+    uint64_t key;            /* of a record */
+    struct listing *listing; /* of a page */
+    struct walk *walk;       /* that the page continues; a reference */
+    uint64_t after;          /* cursor of a page */
+    bool ascending;
+    struct find *find; /* of a search */
+};
+
+struct listing {
+    uint32_t id;
+    enum resource res;
+    int filter;
+    uint64_t by;
+    struct walk *complete;   /* the last whole walk, or NULL */
+    struct walk *growing;    /* the one under way, or NULL */
+    struct trouble *trouble; /* how its last page failed */
+    bool expired;
+    int64_t changed_ns;
+};
+
+/* Recognizes reading one record after the other, to turn it into reading pages. */
+struct scan {
+    uint64_t last;
+    int direction;         /* of the ids: 1 or -1 */
+    unsigned run;          /* single reads in that direction */
+    uint64_t low, high;    /* what the last page covered; 0: no page yet */
+    unsigned hits;         /* reads that it answered */
+    bool ascending_broken; /* the API ignores order=asc here */
+};
+
+struct store {
+    struct api *api;
+    const struct clock *clock;
+    int64_t ttl_ms, timeout_ms;
+    void (*changed)(void *data, enum resource res, uint64_t key);
+    void (*gone)(void *data, enum resource res, uint64_t key);
+    void *data;
+
+    uint64_t seq;
+    int64_t away_until_ms;
+
+    struct list ops; /* all that have begun, oldest first: their deadlines come in order */
+    struct list ready;
+    unsigned op_count;
+    struct list fetches;
+
+    struct map interned; /* key -> char * */
+    struct map records[RES_COUNT];
+    uint64_t record_count, record_bytes;
+    struct list unknown; /* records without a text, oldest first */
+    size_t unknown_count;
+    struct scan scans[RES_COUNT];
+
+    struct map listings; /* hash of what it lists -> listing */
+    struct map listings_by_id;
+    struct listing *home[RES_COUNT];
+    uint32_t next_walk;
+
+    struct map finds; /* hash of resource and name -> find */
+    struct list finds_lru;
+    size_t find_count;
+
+    struct buf scratch; /* a record in its compact form */
+};
+
+static inline int64_t store_now(const struct store *s)
+{
+    return clock_mono_ms(s->clock);
+}
+
+/* Fetches: start returns NULL when there is no memory. */
+struct fetch *fetch_new(struct store *s, void (*ended)(struct fetch *, const struct api_answer *));
+/* Sends it for `op` (NULL: nobody waits yet). On -ENOMEM it is freed. */
+int fetch_record(struct fetch *f, const char *id, enum net_priority priority, const struct op *op);
+int fetch_page(struct fetch *f, const struct api_query *query, enum net_priority priority,
+               const struct op *op);
+/* Parks an operation on it, and makes it as urgent as that. */
+int fetch_wait(struct fetch *f, struct op *op, enum net_priority priority);
+
+/* Notes a failure in `*t`, or forgets it (failure NULL). */
+void trouble_set(struct store *s, struct trouble **t, const struct api_failure *failure);
+/* Whether a failure is the answer to this operation; an older copy is at hand or not. */
+bool trouble_applies(const struct store *s, const struct trouble *t, const struct op *op,
+                     bool older_copy);
+/* Fails the operation with it. */
+int trouble_fail(struct op *op, const struct trouble *t);
+
+/* Takes in one record of an answer. Returns its key, 0: no memory. */
+uint64_t record_put(struct store *s, enum resource res, struct json item, uint64_t asked,
+                    const struct listing *l, const struct walk *w);
+/* The API says that there is none. */
+void record_put_absent(struct store *s, enum resource res, uint64_t key, uint64_t asked);
+/* Takes in all records of a page that is not part of a walk. -ENOMEM, or 0. */
+int record_put_page(struct store *s, enum resource res, const struct api_answer *answer,
+                    uint64_t asked, const struct listing *l);
+/* Forgets the records that a whole walk over the collection did not meet. */
+void record_sweep(struct store *s, enum resource res, const struct walk *w);
+/* Asks for the page that begins with this record. */
+int record_around(struct store *s, struct op *op, struct listing *l, struct record *rec,
+                  bool ascending);
+/* The entry of a key, made when there is none. NULL: no memory. */
+struct record *record_slot(struct store *s, enum resource res, uint64_t key);
+struct record *record_lookup(const struct store *s, enum resource res, uint64_t key);
+bool record_fresh(const struct store *s, const struct record *rec, const struct op *op);
+void record_free_all(struct store *s);
+
+/* A record that only a listing tells of. */
+int listing_record(struct store *s, struct op *op, struct listing *l, uint64_t key,
+                   struct record **ret);
+/* The complete walk if it is fresh for this operation, else NULL. */
+struct walk *listing_fresh_whole(const struct store *s, const struct listing *l,
+                                 const struct op *op);
+/* The question for its first page; `by` is room for the filter's value. */
+struct api_query listing_query(const struct store *s, const struct listing *l,
+                               char by[RESOURCE_ID_TEXT_MAX + 1]);
+struct listing *listing_by_id(const struct store *s, uint32_t id);
+void listing_free_all(struct store *s);
+void find_free_all(struct store *s);
+/* Ends every search result. */
+void find_refresh_all(struct store *s);

@@ -1,0 +1,482 @@
+/* Listings: which records a collection has, page by page. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define LOG_MODULE "store"
+#include "systemefs/base/log.h"
+
+/* How many keys a walk may be ahead of its foremost reader. */
+#define READ_AHEAD (4 * API_PAGE_LIMIT)
+
+/* ---- walks ---- */
+
+static struct walk *walk_new(struct listing *l, uint32_t id)
+{
+    struct walk *w = malloc(sizeof(*w));
+    if (w)
+        *w = (struct walk){.refs = 1, .listing = l, .id = id};
+    return w;
+}
+
+void walk_ref(struct walk *w)
+{
+    w->refs++;
+}
+
+void walk_unref(struct walk *w)
+{
+    if (!w || --w->refs)
+        return;
+    map_destroy(w->seen);
+    map_destroy(w->names);
+    free(w->keys_mut);
+    free(w);
+}
+
+static int walk_push(struct walk *w, uint64_t key)
+{
+    if (w->count == w->cap) {
+        size_t cap = w->cap ? w->cap * 2 : API_PAGE_LIMIT;
+        uint64_t *keys = realloc(w->keys_mut, cap * sizeof(*keys));
+        if (!keys)
+            return -ENOMEM;
+        w->keys = w->keys_mut = keys;
+        w->cap = cap;
+    }
+    w->keys_mut[w->count++] = key;
+    return 0;
+}
+
+struct walk *walk_from_keys(const uint64_t *keys, size_t count)
+{
+    struct walk *w = walk_new(NULL, 0);
+    for (size_t i = 0; w && i < count; i++)
+        if (walk_push(w, keys[i]) < 0) {
+            walk_unref(w);
+            w = NULL;
+        }
+    if (w)
+        w->complete = true;
+    return w;
+}
+
+/* The first index whose key does not come before `key` in the walk's order. */
+static size_t lower_bound(const struct walk *w, uint64_t key)
+{
+    size_t low = 0, high = w->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        bool before = w->order == WALK_DESCENDING ? w->keys[middle] > key : w->keys[middle] < key;
+        if (before)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+bool walk_find(const struct walk *w, uint64_t key, size_t *ret_index)
+{
+    size_t i = 0;
+    if (w->order != WALK_ANY)
+        i = lower_bound(w, key);
+    else if (w->seen && !map_get(w->seen, key))
+        return false;
+    else
+        while (i < w->count && w->keys[i] != key)
+            i++;
+    if (i >= w->count || w->keys[i] != key)
+        return false;
+    if (ret_index)
+        *ret_index = i;
+    return true;
+}
+
+size_t walk_position_after(const struct walk *w, uint64_t key)
+{
+    size_t i;
+    if (walk_find(w, key, &i))
+        return i + 1;
+    /* It is gone. Where the order is that of the ids, its place is known all the same. */
+    return w->order == WALK_ANY ? w->count : lower_bound(w, key);
+}
+
+/* From now on the order is none: remember the keys, so that repetitions are seen. */
+static int walk_disorder(struct walk *w)
+{
+    w->order = WALK_ANY;
+    w->seen = map_create();
+    if (!w->seen)
+        return -ENOMEM;
+    for (size_t i = 0; i < w->count; i++)
+        if (map_put(w->seen, w->keys[i], w) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+/* 1: added; 0: it was there already; or -ENOMEM. */
+static int walk_add(struct walk *w, uint64_t key)
+{
+    uint64_t last = w->count ? w->keys[w->count - 1] : 0;
+    if (w->count == 1 && key != last)
+        w->order = key < last ? WALK_DESCENDING : WALK_ASCENDING;
+    bool fits = w->count == 0 || (w->order == WALK_DESCENDING && key < last) ||
+                (w->order == WALK_ASCENDING && key > last);
+    if (!fits && !w->seen && walk_disorder(w) < 0)
+        return -ENOMEM;
+    if (w->seen) {
+        if (map_get(w->seen, key))
+            return 0;
+        if (map_put(w->seen, key, w) < 0)
+            return -ENOMEM;
+    }
+    return walk_push(w, key) < 0 ? -ENOMEM : 1;
+}
+
+/* ---- listings ---- */
+
+static uint64_t listing_hash(enum resource res, int filter, uint64_t by)
+{
+    const uint64_t parts[3] = {res, (uint64_t)(filter + 1), by};
+    return hash_bytes(parts, sizeof(parts));
+}
+
+struct listing *listing_by_id(const struct store *s, uint32_t id)
+{
+    return map_get(&s->listings_by_id, id);
+}
+
+struct listing *store_listing(struct store *s, enum resource res, int filter, uint64_t by)
+{
+    uint64_t hash = listing_hash(res, filter, by);
+    struct listing *l;
+    while ((l = map_get(&s->listings, hash))) {
+        if (l->res == res && l->filter == filter && l->by == by)
+            return l;
+        hash++; /* another one with that hash */
+    }
+    l = malloc(sizeof(*l));
+    if (!l)
+        return NULL;
+    *l = (struct listing){.id = (uint32_t)s->listings_by_id.count + 1,
+                          .res = res,
+                          .filter = filter,
+                          .by = by};
+    if (map_put(&s->listings, hash, l) < 0 || map_put(&s->listings_by_id, l->id, l) < 0) {
+        map_remove(&s->listings, hash);
+        free(l);
+        return NULL;
+    }
+    if (filter < 0)
+        s->home[res] = l;
+    return l;
+}
+
+void listing_free_all(struct store *s)
+{
+    map_for_each(slot, &s->listings_by_id) {
+        struct listing *l = slot->value;
+        walk_unref(l->complete);
+        walk_unref(l->growing);
+        free(l->trouble);
+        free(l);
+    }
+    map_finish(&s->listings_by_id);
+    map_finish(&s->listings);
+}
+
+static bool walk_in_time(const struct store *s, const struct walk *w)
+{
+    return w->answered_ms + s->ttl_ms > store_now(s);
+}
+
+struct walk *listing_fresh_whole(const struct store *s, const struct listing *l,
+                                 const struct op *op)
+{
+    struct walk *w = l->complete;
+    if (!w || (!l->expired && walk_in_time(s, w)) || (op && w->answered > op->seq))
+        return w;
+    return NULL;
+}
+
+int64_t store_listing_valid_ms(const struct store *s, const struct listing *l)
+{
+    if (!l->complete || l->expired || !walk_in_time(s, l->complete))
+        return 0;
+    return l->complete->answered_ms + s->ttl_ms - store_now(s);
+}
+
+int64_t listing_changed_ns(const struct listing *l)
+{
+    return l->changed_ns;
+}
+
+void walk_reader(struct walk *w, int change)
+{
+    w->readers = (unsigned)((int)w->readers + change);
+}
+
+/* ---- walking ---- */
+
+static bool same_keys(const struct walk *a, const struct walk *b)
+{
+    return a->count == b->count &&
+           (a->count == 0 || memcmp(a->keys, b->keys, a->count * sizeof(*a->keys)) == 0);
+}
+
+static void walk_completed(struct store *s, struct walk *w)
+{
+    struct listing *l = w->listing;
+    w->complete = true;
+    if (w != l->growing)
+        return; /* a refresh has put it aside: it serves those who read it, and nobody else */
+    if (!l->complete || !same_keys(l->complete, w))
+        l->changed_ns = clock_wall_ns(s->clock);
+    walk_unref(l->complete);
+    l->complete = w;
+    l->growing = NULL;
+    l->expired = false;
+    if (l->filter < 0)
+        record_sweep(s, l->res, w);
+}
+
+/* Adds a page to the walk. False with the reason when the walk cannot go on from it. */
+static bool take_page(struct store *s, struct walk *w, const struct api_answer *answer,
+                      uint64_t asked, struct api_failure *failure)
+{
+    struct listing *l = w->listing;
+    size_t added = 0;
+    struct json item;
+    struct json_iter it;
+    json_iter_init(&it, answer->items);
+    while (json_iter_next(&it, NULL, &item)) {
+        uint64_t key = record_put(s, l->res, item, asked, l, w);
+        int r = key ? walk_add(w, key) : -ENOMEM;
+        if (r < 0) {
+            api_failure_set(failure, -ENOMEM, answer->failure.number, "no memory for the listing");
+            return false;
+        }
+        added += r > 0;
+    }
+    if (!answer->has_more)
+        return true;
+    if (!added)
+        api_failure_set(failure, -EBADMSG, answer->failure.number,
+                        "the answer is not what the API promises: the listing does not get on, "
+                        "the same records come again");
+    else if (w->count > STORE_LISTING_MAX)
+        api_failure_set(failure, -EFBIG, answer->failure.number, "the listing is too long");
+    else
+        return true;
+    return false;
+}
+
+static int ask_page(struct store *s, struct walk *w, enum net_priority priority,
+                    const struct op *op);
+
+static void page_failed(struct store *s, struct listing *l, const struct api_failure *failure)
+{
+    const struct resource_row *row = resource_row(l->res);
+    struct api_failure told = *failure;
+    bool refused = told.error == -EINVAL || told.error == -EOPNOTSUPP;
+    if (row->list_needs_filter && l->filter < 0 && refused) {
+        api_failure_set(&told, -EOPNOTSUPP, failure->number,
+                        "the API lists the %ss of one contact only: see contacts/ID/%ss/",
+                        row->name, row->name);
+        told.status = failure->status;
+    }
+    trouble_set(s, &l->trouble, &told);
+}
+
+static void page_ended(struct fetch *f, const struct api_answer *answer)
+{
+    struct store *s = f->store;
+    struct walk *w = f->walk;
+    struct listing *l = w->listing;
+    struct api_failure failure = answer->failure;
+    w->fetch = NULL;
+
+    if (!failure.error) {
+        s->seq++;
+        if (!take_page(s, w, answer, f->asked, &failure)) {
+            /* What came is not to be trusted: the next reader begins anew. */
+            w->broken = true;
+            if (w == l->growing) {
+                l->growing = NULL;
+                walk_unref(w);
+            }
+        }
+    }
+    if (failure.error) {
+        page_failed(s, l, &failure);
+    } else {
+        w->answered = s->seq;
+        w->answered_ms = store_now(s);
+        trouble_set(s, &l->trouble, NULL);
+        if (!answer->has_more)
+            walk_completed(s, w);
+        else if (w->readers && w->count < w->read_to + READ_AHEAD)
+            ask_page(s, w, NET_AHEAD, NULL);
+    }
+    walk_unref(w);
+}
+
+struct api_query listing_query(const struct store *s, const struct listing *l,
+                               char by[RESOURCE_ID_TEXT_MAX + 1])
+{
+    by[0] = '\0';
+    if (l->filter >= 0)
+        store_id(s, resource_row(l->res)->filters[l->filter].by, l->by, by);
+    return (struct api_query){.res = l->res, .filter = l->filter, .by = by};
+}
+
+static int ask_page(struct store *s, struct walk *w, enum net_priority priority,
+                    const struct op *op)
+{
+    struct listing *l = w->listing;
+    struct fetch *f = fetch_new(s, page_ended);
+    if (!f)
+        return -ENOMEM;
+    f->res = l->res;
+    f->walk = w;
+    if (w->count == 0)
+        w->asked = f->asked;
+    char by[RESOURCE_ID_TEXT_MAX + 1];
+    struct api_query query = listing_query(s, l, by);
+    query.after = w->count ? w->keys[w->count - 1] : 0;
+    int r = fetch_page(f, &query, priority, op);
+    if (r == 0) {
+        w->fetch = f;
+        walk_ref(w);
+    }
+    return r;
+}
+
+void store_walk_read_to(struct store *s, struct walk *w, size_t index)
+{
+    if (w->complete || index <= w->read_to)
+        return;
+    w->read_to = index;
+    /* Goes on only from where an answer has just been: the first page is asked for by somebody
+     * who waits, and a failure is for somebody to see before it is tried again. */
+    if (!w->fetch && !w->broken && !w->listing->trouble && w->count &&
+        w->count < w->read_to + READ_AHEAD)
+        ask_page(s, w, NET_AHEAD, NULL);
+}
+
+int store_walk(struct store *s, struct op *op, struct listing *l, struct walk **ret)
+{
+    struct walk *w = listing_fresh_whole(s, l, op);
+    if (!w && l->complete && trouble_applies(s, l->trouble, op, true) &&
+        (!l->trouble || l->trouble->failure.away))
+        w = l->complete;
+    if (!w && op->expired && l->complete)
+        w = l->complete;
+
+    struct walk *g = l->growing;
+    if (!w && g && g->count && !g->fetch && !walk_in_time(s, g) && g->answered <= op->seq) {
+        /* It has stood still for too long to begin with. Who reads it may go on. */
+        walk_unref(g);
+        l->growing = NULL;
+    }
+    if (!w && !l->growing) {
+        l->growing = walk_new(l, ++s->next_walk);
+        if (!l->growing)
+            return op_fail(op, -ENOMEM, "no memory");
+    }
+    *ret = w ? w : l->growing;
+    walk_ref(*ret);
+    return 0;
+}
+
+int store_walk_more(struct store *s, struct op *op, struct walk *w, size_t have)
+{
+    if (w->complete || w->count > have)
+        return 0;
+    const struct trouble *t = w->listing->trouble;
+    if (t && (w->broken || trouble_applies(s, t, op, false)))
+        return trouble_fail(op, t);
+    if (w->broken)
+        return op_fail(op, -EBADMSG, "the listing broke off: read it again");
+    if (op->expired)
+        return op_fail(op, -ETIMEDOUT, "the listing did not come within %lld seconds",
+                       (long long)s->timeout_ms / 1000);
+    if (!w->fetch && ask_page(s, w, NET_LISTING, op) < 0)
+        return op_fail(op, -ENOMEM, "no memory");
+    return fetch_wait(w->fetch, op, NET_LISTING);
+}
+
+int store_walk_whole(struct store *s, struct op *op, struct listing *l, struct walk **ret)
+{
+    struct walk *w;
+    int r = store_walk(s, op, l, &w);
+    if (r < 0)
+        return r;
+    r = w->complete ? 0 : store_walk_more(s, op, w, w->count);
+    *ret = w;
+    walk_unref(w); /* the listing holds it */
+    return r;
+}
+
+int listing_record(struct store *s, struct op *op, struct listing *l, uint64_t key,
+                   struct record **ret)
+{
+    struct walk *w;
+    int r = store_walk(s, op, l, &w);
+    if (r < 0)
+        return r;
+    walk_unref(w);
+
+    struct record *rec = record_lookup(s, l->res, key);
+    if (walk_find(w, key, NULL) && rec && rec->present) {
+        *ret = rec;
+        return 0;
+    }
+    if (w->complete)
+        return -ENOENT;
+    if (w->count == 0)
+        return store_walk_more(s, op, w, 0);
+
+    bool passed = w->order == WALK_DESCENDING && key > w->keys[w->count - 1];
+    if (passed)
+        return -ENOENT;
+    const struct resource_row *row = resource_row(l->res);
+    if (!row->paged || row->id_kind != ID_NUMBER || (rec && rec->around_failed))
+        return store_walk_more(s, op, w, w->count);
+    /* Deep in a long listing: the cursor takes any id, so the page around it can be asked for. */
+    if (!rec)
+        rec = record_slot(s, l->res, key);
+    if (!rec)
+        return op_fail(op, -ENOMEM, "no memory");
+    if (rec->trouble && trouble_applies(s, rec->trouble, op, false))
+        return trouble_fail(op, rec->trouble);
+    return rec->fetch ? fetch_wait(rec->fetch, op, NET_PERSON)
+                      : record_around(s, op, l, rec, false);
+}
+
+int store_record_in(struct store *s, struct op *op, struct listing *l, uint64_t key,
+                    struct record **ret)
+{
+    if (l->filter < 0)
+        return store_record(s, op, l->res, key, ret);
+
+    const struct resource_row *row = resource_row(l->res);
+    const struct resource_filter *filter = &row->filters[l->filter];
+    struct walk *w = listing_fresh_whole(s, l, op);
+    if (w && !walk_find(w, key, NULL))
+        return -ENOENT;
+    bool met = w || (l->growing && walk_in_time(s, l->growing) && walk_find(l->growing, key, NULL));
+    struct record *rec = store_peek(s, l->res, key);
+    bool known = row->item_get || (rec && record_fresh(s, rec, op));
+    if (!met && !(filter->member && known))
+        return listing_record(s, op, l, key, ret);
+
+    int r = store_record(s, op, l->res, key, ret);
+    if (r != 0 || met)
+        return r;
+    char id[RESOURCE_ID_TEXT_MAX + 1];
+    return record_names(*ret, filter->member, store_id(s, filter->by, l->by, id)) ? 0 : -ENOENT;
+}
