@@ -1,0 +1,121 @@
+/*
+ * tree/tree: what names mean. The account as directories, files and symlinks.
+ *
+ * Every call is a handler's body in the sense of store/op: it answers from the store, or parks
+ * the operation and returns STORE_WAIT, and is then called again with the same arguments. -errno
+ * comes with op->failure set where there is a reason worth telling.
+ *
+ * What is where is in tree/shape; how a form of node behaves is in one file for each family:
+ * records and values (view), directories (dir), names and symlinks (name), texts (text).
+ *
+ * Nothing here knows FUSE: the same tree could be served by 9P.
+ *
+ * Layer: tree. Calls store, api, net (figures only), codec, base.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "systemefs/base/clock.h"
+#include "systemefs/net/net.h"
+#include "systemefs/store/store.h"
+#include "systemefs/tree/journal.h"
+#include "systemefs/tree/shape.h"
+
+#define TREE_TEXT_MAX ((size_t)8 << 20) /* bytes of one file's text */
+
+struct tree;
+
+/* The kernel's cache, as seen from here. */
+struct tree_kernel {
+    /* Old bytes and attributes of this inode are to be dropped. Returns a ticket; never waits. */
+    uint64_t (*invalidate)(void *data, uint64_t ino);
+    /* Whether what the ticket stands for has been done; if not, `queue` will be woken. */
+    bool (*done)(void *data, uint64_t ticket);
+    struct wait_queue *queue;
+    void *data;
+};
+
+struct tree_options {
+    struct store *store;
+    struct api *api;
+    struct net *net;
+    struct journal *journal;
+    const struct clock *clock;
+    const struct tree_kernel *kernel; /* NULL: there is none (unit tests) */
+    mode_t umask;
+    int64_t ttl_ms;
+    const char *url;        /* for `status` */
+    const char *mode_name;  /* "direct", "gateway", "sandbox" */
+    const char *connection; /* or NULL */
+};
+
+int tree_create(const struct tree_options *options, struct tree **ret);
+/* All files and directories must be closed. Accepts NULL. */
+void tree_destroy(struct tree *t);
+/* The store's callbacks; data is a struct tree ** (the tree is made after the store). */
+void tree_store_changed(void *data, enum resource res, uint64_t key);
+void tree_store_gone(void *data, enum resource res, uint64_t key);
+
+/* What stat(2) shows, and for how long the kernel may believe it. */
+struct tree_attr {
+    uint64_t ino;
+    mode_t mode; /* type and permissions */
+    uint32_t nlink;
+    uint64_t size;
+    int64_t mtime_ns;
+    int64_t entry_valid_ms; /* that the name means this node; for -ENOENT: that there is none */
+    int64_t attr_valid_ms;
+};
+
+/* -ENOENT: no such name; ret->entry_valid_ms says for how long. */
+int tree_lookup(struct tree *t, struct op *op, uint64_t parent, const char *name,
+                struct tree_attr *ret);
+/* The kernel has been given `n` lookups less. */
+void tree_forget(struct tree *t, uint64_t ino, uint64_t n);
+int tree_getattr(struct tree *t, struct op *op, uint64_t ino, struct tree_attr *ret);
+int tree_readlink(struct tree *t, struct op *op, uint64_t ino, struct buf *out);
+/* The path of a node below the mount point, for people ("contacts/5.json"). */
+int tree_path(struct tree *t, uint64_t ino, struct buf *out);
+
+/* An open file: the text as it was when it was opened. Bytes and size belong together for as
+ * long as it is open, whatever happens to the record. */
+struct tree_file {
+    uint64_t ino;
+    char *text;
+    size_t len;
+    bool keep_cache; /* the kernel's pages hold this very content */
+    bool direct_io;  /* the kernel's pages must not be used */
+    bool counted;    /* private */
+};
+int tree_open(struct tree *t, struct op *op, uint64_t ino, bool write, struct tree_file **ret);
+void tree_close(struct tree *t, struct tree_file *file);
+/* Writes to a file that takes commands (ctl). Returns 0 or -errno for the whole text. */
+int tree_write(struct tree *t, struct op *op, uint64_t ino, const char *text, size_t len);
+/* Why a change of this node (or of a name in this directory) is refused: always an errno. */
+int tree_refuse_change(struct tree *t, struct op *op, uint64_t ino);
+
+struct tree_dir;
+int tree_opendir(struct tree *t, struct op *op, uint64_t ino, struct tree_dir **ret);
+void tree_closedir(struct tree *t, struct tree_dir *dir);
+/* One entry. `attr->attr_valid_ms` below 0: only ino and the type are known. Returns false when
+ * there is no room for it (it will be asked for again). */
+typedef bool tree_emit_fn(void *data, const char *name, const struct tree_attr *attr,
+                          uint64_t cookie);
+/* Emits the entries behind `cookie` (0: from the start) in order. A cookie names the entry
+ * before it, not a position: a listing that changes skips and repeats nothing. */
+int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t cookie,
+                 tree_emit_fn *emit, void *data);
+/* The kernel holds the attributes just emitted or looked up (a lookup count was taken). */
+void tree_told(struct tree *t, uint64_t ino);
+
+/* Extended attributes: "user.systemefs.id", ... -ENODATA where there is none. */
+int tree_getxattr(struct tree *t, struct op *op, uint64_t ino, const char *name, struct buf *out);
+/* Appends the names, each with its NUL. */
+int tree_listxattr(struct tree *t, struct op *op, uint64_t ino, struct buf *out);
+
+/* Everything is asked for again by the next reader (ctl, SIGHUP). */
+void tree_refresh_all(struct tree *t);

@@ -1,0 +1,239 @@
+/* Directories: listings as entries with lasting cookies. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "internal.h"
+
+/*
+ * Cookies. 1 and 2 stand behind "." and "..", COOKIE_FIXED + kind behind a fixed child, and
+ * COOKIE_RECORDS + 2 * key (+ 1) behind ID.json (and ID/) of a record: the entry, not its place.
+ */
+#define COOKIE_DOT     1
+#define COOKIE_DOTDOT  2
+#define COOKIE_FIXED   2
+#define COOKIE_RECORDS 256
+_Static_assert(COOKIE_FIXED + KIND_COUNT < COOKIE_RECORDS, "fixed children come before records");
+
+bool name_stem(const char *name, char stem[NAME_MAX + 1])
+{
+    static const char suffix[] = ".json";
+    size_t len = strlen(name), tail = sizeof(suffix) - 1;
+    if (len > NAME_MAX) {
+        stem[0] = '\0';
+        return false;
+    }
+    bool has = len > tail && strcmp(name + len - tail, suffix) == 0;
+    snprintf(stem, NAME_MAX + 1, "%.*s", (int)(has ? len - tail : len), name);
+    return has;
+}
+
+struct listing *dir_listing(const struct tree *t, struct node dir)
+{
+    const struct shape *shape = shape_of(dir.kind);
+    if (!shape->filtered)
+        return store_listing(t->store, shape->res, -1, 0);
+    return store_listing(t->store, shape->res, resource_filter_by(shape->res, shape->owner),
+                         dir.key);
+}
+
+int dir_getattr(struct tree *t, struct op *op UNUSED, struct node n, struct tree_attr *ret)
+{
+    const struct shape *shape = shape_of(n.kind);
+    attr_init(t, n, ret);
+    /* The directory of a record is there as long as the record is. */
+    if (!shape->name && n.kind != KIND_ROOT)
+        ret->entry_valid_ms = ret->attr_valid_ms = t->ttl_ms;
+    if (shape->form != FORM_RECORDS)
+        return 0;
+    const struct listing *l = dir_listing(t, n);
+    if (l && listing_changed_ns(l))
+        ret->mtime_ns = listing_changed_ns(l);
+    ret->attr_valid_ms = t->ttl_ms;
+    return 0;
+}
+
+int records_lookup(struct tree *t, struct op *op, struct node dir, const char *name,
+                   struct tree_attr *ret)
+{
+    const struct shape *shape = shape_of(dir.kind);
+    char stem[NAME_MAX + 1];
+    bool file = name_stem(name, stem);
+    bool id = resource_id_valid(resource_row(shape->res)->id_kind, stem, strlen(stem));
+    enum node_kind kind = file ? shape->entry : shape->entry_dir;
+    if (!id || kind == KIND_ROOT)
+        return alias_lookup(t, op, dir, name, ret);
+
+    ret->entry_valid_ms = 0;
+    uint64_t key = store_key(t->store, shape->res, stem);
+    struct listing *l = dir_listing(t, dir);
+    if (!key || !l)
+        return -ENOMEM;
+    struct node n = {.kind = kind, .key = key};
+    struct record *rec;
+    int r = store_record_in(t->store, op, l, key, &rec);
+    if (r < 0 && r != -ENOENT && file)
+        return record_unreadable(t, op, n, node_ino(dir), name, ret);
+    if (r != 0)
+        return r;
+    if (file)
+        record_attr(t, n, rec, ret);
+    else
+        dir_getattr(t, op, n, ret);
+    return 0;
+}
+
+int records_walk(struct tree *t, struct op *op, struct node dir, struct walk **ret)
+{
+    struct listing *l = dir_listing(t, dir);
+    return l ? store_walk(t->store, op, l, ret) : -ENOMEM;
+}
+
+bool records_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, bool second,
+                   char name[NAME_MAX + 1], struct tree_attr *ret)
+{
+    const struct shape *shape = shape_of(dir->node.kind);
+    const struct record *rec = store_peek(t->store, shape->res, key);
+    char id[RESOURCE_ID_TEXT_MAX + 1];
+    if (!rec || (second && !shape->entry_dir_listed))
+        return false;
+    store_id(t->store, shape->res, key, id);
+    snprintf(name, NAME_MAX + 1, "%s%s", id, second ? "" : ".json");
+    struct node n = {.kind = second ? shape->entry_dir : shape->entry, .key = key};
+    if (second)
+        dir_getattr(t, NULL, n, ret);
+    else
+        record_attr(t, n, rec, ret);
+    return true;
+}
+
+/* ---- reading a directory ---- */
+
+int tree_opendir(struct tree *t UNUSED, struct op *op UNUSED, uint64_t ino, struct tree_dir **ret)
+{
+    struct node n = node_from_ino(ino);
+    if (n.kind >= KIND_COUNT || !shape_is_dir(n.kind))
+        return -ENOTDIR;
+    struct tree_dir *dir = calloc(1, sizeof(*dir));
+    if (!dir)
+        return -ENOMEM;
+    dir->node = n;
+    *ret = dir;
+    return 0;
+}
+
+static void drop_walk(struct tree_dir *dir)
+{
+    if (dir->reading)
+        walk_reader(dir->walk, -1);
+    walk_unref(dir->walk);
+    dir->walk = NULL;
+    dir->reading = dir->started = false;
+    dir->index = 0;
+    dir->second = false;
+    dir->last_cookie = 0;
+}
+
+void tree_closedir(struct tree *t UNUSED, struct tree_dir *dir)
+{
+    drop_walk(dir);
+    free(dir);
+}
+
+/* ".", ".." and the fixed children behind `cookie`. False when there is no more room. */
+static bool emit_fixed(struct tree *t, struct op *op, const struct tree_dir *dir, uint64_t cookie,
+                       tree_emit_fn *emit, void *data, size_t *emitted)
+{
+    struct tree_attr attr;
+    const struct shape *shape = shape_of(dir->node.kind);
+    for (uint64_t c = cookie; c < COOKIE_FIXED + KIND_COUNT - 1; c++) {
+        const char *name;
+        struct node n = dir->node;
+        if (c < COOKIE_DOTDOT) {
+            name = c < COOKIE_DOT ? "." : "..";
+            attr_init(t, dir->node, &attr);
+            if (c >= COOKIE_DOT)
+                attr.ino = node_ino((struct node){.kind = shape->parent, .key = n.key});
+            attr.attr_valid_ms = -1; /* the kernel knows both */
+        } else {
+            n.kind = (enum node_kind)(c + 1 - COOKIE_FIXED);
+            const struct shape *child = shape_of(n.kind);
+            name = child->name;
+            if (!name || child->hidden || child->parent != dir->node.kind ||
+                (child->form == FORM_RECORDS && !api_has(t->api, child->res)))
+                continue;
+            tree_getattr(t, op, node_ino(n), &attr);
+        }
+        if (!emit(data, name, &attr, c + 1))
+            return false;
+        ++*emitted;
+    }
+    return true;
+}
+
+/* Finds the place behind `cookie` again. */
+static void seek(struct tree_dir *dir, uint64_t cookie)
+{
+    if (cookie < COOKIE_RECORDS) {
+        dir->index = 0;
+        dir->second = false;
+    } else if (cookie != dir->last_cookie) {
+        uint64_t key = (cookie - COOKIE_RECORDS) >> 1;
+        dir->index = walk_position_after(dir->walk, key);
+        /* Behind ID.json stands ID/ of the same record, if the record is still there. */
+        dir->second = !(cookie & 1) && dir->index > 0 && dir->walk->keys[dir->index - 1] == key;
+        dir->index -= dir->second;
+    }
+}
+
+int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t cookie,
+                 tree_emit_fn *emit, void *data)
+{
+    const struct form *form = &forms[shape_of(dir->node.kind)->form];
+    size_t emitted = 0;
+    if (cookie == 0 && dir->started)
+        drop_walk(dir); /* rewound: what is true now */
+    if (cookie < COOKIE_RECORDS && !emit_fixed(t, op, dir, cookie, emit, data, &emitted))
+        return 0;
+    if (!form->walk || emitted)
+        return 0;
+
+    if (!dir->walk) {
+        int r = form->walk(t, op, dir->node, &dir->walk);
+        if (r != 0)
+            return r;
+        walk_reader(dir->walk, 1);
+        dir->reading = true;
+    }
+    struct walk *w = dir->walk;
+    seek(dir, cookie);
+    for (;;) {
+        if (dir->index >= w->count) {
+            if (w->complete || emitted)
+                return 0;
+            int r = store_walk_more(t->store, op, w, dir->index);
+            if (r != 0) {
+                /* What failed is over: the next reader of this handle begins anew. */
+                if (r < 0 && !dir->started)
+                    drop_walk(dir);
+                return r;
+            }
+        }
+        char name[NAME_MAX + 1];
+        struct tree_attr attr;
+        uint64_t key = w->keys[dir->index];
+        uint64_t here = COOKIE_RECORDS + key * 2 + dir->second;
+        if (form->entry(t, dir, key, dir->second, name, &attr)) {
+            if (!emit(data, name, &attr, here))
+                return 0;
+            emitted++;
+            dir->started = true;
+            dir->last_cookie = here;
+        }
+        dir->index += dir->second;
+        dir->second = !dir->second;
+        store_walk_read_to(t->store, w, dir->index);
+    }
+}

@@ -1,0 +1,189 @@
+/* Human names: by-name/, by-email/, and records called by their own name. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "systemefs/codec/name.h"
+
+/* ---- symlinks ---- */
+
+int link_target(const struct tree *t, struct node n, struct buf *out)
+{
+    const struct shape *shape = shape_of(n.kind);
+    const char *hole = strstr(shape->target, "%s");
+    char id[RESOURCE_ID_TEXT_MAX + 1];
+    buf_append(out, shape->target, (size_t)(hole - shape->target));
+    buf_append_str(out, store_id(t->store, shape->res, n.key, id));
+    return buf_append_str(out, hole + 2);
+}
+
+int link_getattr(struct tree *t, struct op *op UNUSED, struct node n, struct tree_attr *ret)
+{
+    CLEANUP(buf_cleanup) struct buf target;
+    buf_init(&target, NAME_MAX);
+    link_target(t, n, &target);
+    attr_init(t, n, ret);
+    ret->size = target.len;
+    const struct record *rec = store_peek(t->store, shape_of(n.kind)->res, n.key);
+    if (rec)
+        ret->mtime_ns = rec->mtime_ns;
+    /* What the symlink says never changes; whose name it is may. */
+    ret->entry_valid_ms = 0;
+    return 0;
+}
+
+static int link_found(struct tree *t, struct op *op, enum node_kind kind, uint64_t key,
+                      struct tree_attr *ret)
+{
+    return link_getattr(t, op, (struct node){.kind = kind, .key = key}, ret);
+}
+
+/* ---- a collection's records, called by name ---- */
+
+/* What an e-mail address of today looks like: enough to tell it from a file name that some
+ * program tries. Every dot-separated part of the domain has something in it, the last one is no
+ * number and not what an editor appends. */
+static bool could_be_email(const char *s, size_t len)
+{
+    const char *at = memchr(s, '@', len);
+    if (!at || at == s || memchr(at + 1, '@', len - (size_t)(at + 1 - s)))
+        return false;
+    const char *domain = at + 1, *end = s + len, *part = domain;
+    bool letters = false;
+    for (const char *p = s; p < end; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f || strchr("\"(),:;<>[\\]", *p))
+            return false;
+    for (const char *p = domain; p <= end; p++) {
+        if (p < end && *p != '.') {
+            unsigned char c = (unsigned char)*p;
+            if (!isalnum(c) && c != '-' && c < 0x80)
+                return false;
+            letters = letters || !isdigit(c);
+            continue;
+        }
+        if (p == part)
+            return false;
+        if (p < end) {
+            part = p + 1;
+            letters = false;
+        }
+    }
+    /* "jane@example.com.json.bak" is a copy of a file, not somebody's address. */
+    return part != domain && letters && !memmem(domain, (size_t)(end - domain), ".json", 5);
+}
+
+/* Names of the third kind: an editor's and a tool's own, and whatever begins with a dot. */
+static bool is_scratch(const char *name)
+{
+    size_t len = strlen(name);
+    return strchr(".#~", name[0]) || name[len - 1] == '~';
+}
+
+int alias_lookup(struct tree *t, struct op *op, struct node dir, const char *name,
+                 struct tree_attr *ret)
+{
+    const struct shape *shape = shape_of(dir.kind);
+    const struct resource_row *row = resource_row(shape->res);
+    char stem[NAME_MAX + 1];
+    bool file = name_stem(name, stem);
+    enum node_kind kind = file ? shape->alias : shape->dir_alias;
+    struct name_parts parts;
+    if (kind == KIND_ROOT || is_scratch(name) || !name_from_file(stem, "", false, &parts) ||
+        parts.len == 0 || strspn(stem, "0123456789") == strlen(stem))
+        return -ENOENT;
+    if (row->name_filter && !could_be_email(parts.name, parts.len))
+        return -ENOENT;
+
+    ret->entry_valid_ms = 0;
+    uint64_t key;
+    int r = store_find(t->store, op, shape->res, parts.name, parts.len, &key);
+    return r == 0 ? link_found(t, op, kind, key, ret) : r;
+}
+
+/* ---- by-name/ and by-email/ ---- */
+
+/* The file name of a record in its names directory. False when it has no name. */
+static bool file_name(struct tree *t, enum resource res, struct walk *w, const struct record *rec,
+                      char out[NAME_FILE_MAX + 1])
+{
+    CLEANUP(buf_cleanup) struct buf text;
+    buf_init(&text, API_TEXT_MAX);
+    char id[RESOURCE_ID_TEXT_MAX + 1];
+    if (!record_text(rec, resource_row(res)->name_member, &text))
+        return false;
+    name_to_file(text.data ? text.data : "", text.len, store_id(t->store, res, rec->key, id),
+                 w && store_name_shared(t->store, res, w, rec), ".json", out);
+    return true;
+}
+
+/* Whether `name` is how the record of this key is called. */
+static int check_name(struct tree *t, struct op *op, struct node dir, uint64_t key,
+                      const char *name, struct tree_attr *ret)
+{
+    const struct shape *shape = shape_of(dir.kind);
+    struct record *rec;
+    struct walk *w = NULL;
+    char expected[NAME_FILE_MAX + 1];
+    int r = store_record(t->store, op, shape->res, key, &rec);
+    if (r != 0)
+        return r;
+    if (!resource_row(shape->res)->name_filter) {
+        r = store_walk_whole(t->store, op, store_listing(t->store, shape->res, -1, 0), &w);
+        rec = store_peek(t->store, shape->res, key);
+        if (r != 0 || !rec)
+            return r ? r : -ENOENT;
+    }
+    if (!file_name(t, shape->res, w, rec, expected))
+        return -ENOENT;
+    bool same = resource_row(shape->res)->name_filter ? strcasecmp(expected, name) == 0
+                                                      : strcmp(expected, name) == 0;
+    return same ? link_found(t, op, shape->entry, key, ret) : -ENOENT;
+}
+
+int names_lookup(struct tree *t, struct op *op, struct node dir, const char *name,
+                 struct tree_attr *ret)
+{
+    const struct shape *shape = shape_of(dir.kind);
+    struct name_parts parts;
+    if (!name_from_file(name, ".json", true, &parts))
+        return -ENOENT;
+    bool email = resource_row(shape->res)->name_filter;
+    ret->entry_valid_ms = 0;
+    if (parts.id[0] && resource_id_valid(ID_NUMBER, parts.id, strlen(parts.id))) {
+        int r = check_name(t, op, dir, strtoull(parts.id, NULL, 10), name, ret);
+        if (r != -ENOENT)
+            return r;
+    }
+    /* It may be a name that itself ends in something in brackets. */
+    uint64_t key;
+    name_from_file(name, ".json", false, &parts);
+    if (email && !could_be_email(parts.name, parts.len))
+        return -ENOENT;
+    int r = store_find(t->store, op, shape->res, parts.name, parts.len, &key);
+    return r == 0 ? check_name(t, op, dir, key, name, ret) : r;
+}
+
+int names_walk(struct tree *t, struct op *op, struct node dir, struct walk **ret)
+{
+    struct listing *home = store_listing(t->store, shape_of(dir.kind)->res, -1, 0);
+    if (!home)
+        return -ENOMEM;
+    int r = store_walk_whole(t->store, op, home, ret);
+    if (r == 0)
+        walk_ref(*ret);
+    return r;
+}
+
+bool names_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, bool second,
+                 char name[NAME_MAX + 1], struct tree_attr *ret)
+{
+    const struct shape *shape = shape_of(dir->node.kind);
+    const struct record *rec = store_peek(t->store, shape->res, key);
+    if (second || !rec || !file_name(t, shape->res, dir->walk, rec, name))
+        return false;
+    link_found(t, NULL, shape->entry, key, ret);
+    return true;
+}

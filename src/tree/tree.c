@@ -1,0 +1,379 @@
+#include "systemefs/tree/tree.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "internal.h"
+
+const struct form forms[FORM_COUNT] = {
+    [FORM_FIXED] = {.type = S_IFDIR, .getattr = dir_getattr},
+    [FORM_RECORDS] = {.type = S_IFDIR,
+                      .getattr = dir_getattr,
+                      .lookup = records_lookup,
+                      .walk = records_walk,
+                      .entry = records_entry},
+    [FORM_MEMBERS] = {.type = S_IFDIR,
+                      .getattr = dir_getattr,
+                      .lookup = members_lookup,
+                      .walk = members_walk,
+                      .entry = members_entry},
+    [FORM_VALUES] = {.type = S_IFDIR,
+                     .getattr = dir_getattr,
+                     .lookup = values_lookup,
+                     .walk = values_walk,
+                     .entry = values_entry},
+    [FORM_NAMES] = {.type = S_IFDIR,
+                    .getattr = dir_getattr,
+                    .lookup = names_lookup,
+                    .walk = names_walk,
+                    .entry = names_entry},
+    [FORM_RECORD] = {.type = S_IFREG, .getattr = record_getattr, .text = record_file_text},
+    [FORM_VALUE] = {.type = S_IFREG, .getattr = value_getattr, .text = value_text},
+    [FORM_TEXT] = {.type = S_IFREG, .getattr = text_getattr, .text = text_text},
+    [FORM_LINK] = {.type = S_IFLNK, .getattr = link_getattr},
+};
+
+static const struct form *form_of(struct node n)
+{
+    return &forms[shape_of(n.kind)->form];
+}
+
+/* A number that the kernel could only have made up. */
+static bool node_known(struct node n)
+{
+    return n.kind < KIND_COUNT;
+}
+
+int tree_create(const struct tree_options *options, struct tree **ret)
+{
+    struct tree *t = malloc(sizeof(*t));
+    if (!t)
+        return -ENOMEM;
+    *t = (struct tree){
+        .store = options->store,
+        .api = options->api,
+        .net = options->net,
+        .journal = options->journal,
+        .clock = options->clock,
+        .kernel = options->kernel,
+        .umask = options->umask,
+        .ttl_ms = options->ttl_ms,
+        .start_ns = clock_wall_ns(options->clock),
+        .url = strdup(options->url ? options->url : ""),
+        .connection = options->connection ? strdup(options->connection) : NULL,
+        .mode_name = options->mode_name,
+        .values_sweep_at = 1024,
+    };
+    *ret = t;
+    return 0;
+}
+
+void tree_destroy(struct tree *t)
+{
+    if (!t)
+        return;
+    map_for_each(slot, &t->values)
+        free(slot->value);
+    map_finish(&t->values);
+    map_for_each(slot, &t->open_inodes)
+        free(slot->value);
+    map_finish(&t->open_inodes);
+    free(t->url);
+    free(t->connection);
+    free(t);
+}
+
+/* ---- attributes ---- */
+
+void attr_init(const struct tree *t, struct node n, struct tree_attr *ret)
+{
+    const struct shape *shape = shape_of(n.kind);
+    *ret = (struct tree_attr){
+        .ino = node_ino(n),
+        .mode = forms[shape->form].type |
+                (shape->form == FORM_LINK ? shape->mode : (shape->mode & ~t->umask)),
+        .nlink = 1,
+        .mtime_ns = t->start_ns,
+        .entry_valid_ms = FIXED_VALID_MS,
+        .attr_valid_ms = FIXED_VALID_MS,
+    };
+}
+
+int tree_getattr(struct tree *t, struct op *op, uint64_t ino, struct tree_attr *ret)
+{
+    struct node n = node_from_ino(ino);
+    if (!node_known(n))
+        return -ESTALE;
+    attr_init(t, n, ret);
+    return form_of(n)->getattr(t, op, n, ret);
+}
+
+/* Directories that this account's way in does not have. */
+static bool absent_here(const struct tree *t, enum node_kind kind)
+{
+    const struct shape *shape = shape_of(kind);
+    return shape->form == FORM_RECORDS && !api_has(t->api, shape->res);
+}
+
+int tree_lookup(struct tree *t, struct op *op, uint64_t parent, const char *name,
+                struct tree_attr *ret)
+{
+    struct node dir = node_from_ino(parent);
+    if (!node_known(dir) || !shape_is_dir(dir.kind))
+        return -ENOTDIR;
+
+    enum node_kind child = shape_child(dir.kind, name);
+    if (child != KIND_ROOT && !absent_here(t, child)) {
+        struct node n = {.kind = child, .key = dir.key};
+        attr_init(t, n, ret);
+        return form_of(n)->getattr(t, op, n, ret);
+    }
+    /* What cannot be a name here will never be one. */
+    *ret = (struct tree_attr){.entry_valid_ms = FIXED_VALID_MS};
+    return form_of(dir)->lookup ? form_of(dir)->lookup(t, op, dir, name, ret) : -ENOENT;
+}
+
+void tree_told(struct tree *t, uint64_t ino)
+{
+    struct node n = node_from_ino(ino);
+    if (!node_known(n))
+        return;
+    if (shape_of(n.kind)->form == FORM_RECORD) {
+        struct record *rec = store_peek(t->store, shape_of(n.kind)->res, n.key);
+        if (rec)
+            rec->kernel_hash = rec->hash;
+    } else if (shape_of(n.kind)->form == FORM_VALUE) {
+        struct value_node *v = value_node_of(t, n);
+        if (v)
+            v->lookups++;
+    }
+}
+
+void tree_forget(struct tree *t, uint64_t ino, uint64_t count)
+{
+    struct node n = node_from_ino(ino);
+    if (!node_known(n) || shape_of(n.kind)->form != FORM_VALUE)
+        return;
+    struct value_node *v = value_node_of(t, n);
+    if (!v)
+        return;
+    v->lookups -= MIN(v->lookups, count);
+    if (v->lookups == 0)
+        free(map_remove(&t->values, n.key));
+}
+
+int tree_readlink(struct tree *t, struct op *op UNUSED, uint64_t ino, struct buf *out)
+{
+    struct node n = node_from_ino(ino);
+    if (!node_known(n) || shape_of(n.kind)->form != FORM_LINK)
+        return -EINVAL;
+    return link_target(t, n, out);
+}
+
+int tree_path(struct tree *t, uint64_t ino, struct buf *out)
+{
+    struct node n = node_from_ino(ino);
+    if (!node_known(n) || n.kind == KIND_ROOT)
+        return buf_error(out);
+    const struct shape *shape = shape_of(n.kind);
+    const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
+
+    struct node parent = {.kind = shape->parent, .key = v ? v->owner : n.key};
+    if (parent.kind == KIND_ROOT)
+        parent.key = 1;
+    tree_path(t, node_ino(parent), out);
+    if (out->len)
+        buf_append_byte(out, '/');
+
+    char id[RESOURCE_ID_TEXT_MAX + 1];
+    if (shape->name)
+        buf_append_str(out, shape->name);
+    else
+        buf_append_str(out, store_id(t->store, shape->res, v ? v->field : n.key, id));
+    if (shape->form == FORM_RECORD || (shape->form == FORM_LINK && strstr(shape->target, ".json")))
+        buf_append_str(out, ".json");
+    return buf_error(out);
+}
+
+/* ---- files ---- */
+
+/* Waits until the kernel has dropped what it held of an older content. */
+static int wait_for_kernel(struct tree *t, struct op *op, struct record *rec)
+{
+    if (!rec->kernel_ticket || !t->kernel)
+        return 0;
+    if (t->kernel->done(t->kernel->data, rec->kernel_ticket)) {
+        rec->kernel_ticket = 0;
+        return 0;
+    }
+    return op->expired ? 0 : op_wait(op, t->kernel->queue);
+}
+
+/* Decides whether the kernel's pages may serve this file. */
+static int share_pages(struct tree *t, struct record *rec, struct tree_file *file)
+{
+    struct open_inode *oi = map_get(&t->open_inodes, file->ino);
+    if (!oi) {
+        oi = malloc(sizeof(*oi));
+        if (!oi)
+            return -ENOMEM;
+        *oi = (struct open_inode){.hash = rec->hash};
+        if (map_put(&t->open_inodes, file->ino, oi) < 0) {
+            free(oi);
+            return -ENOMEM;
+        }
+    }
+    oi->files++;
+    file->counted = true;
+    if (oi->hash != rec->hash) {
+        /* Somebody still reads the old text: this file's bytes go past the pages. */
+        oi->mixed = true;
+        file->direct_io = true;
+        return 0;
+    }
+    file->keep_cache = rec->kernel_hash == rec->hash;
+    rec->kernel_hash = rec->hash;
+    return 0;
+}
+
+int tree_open(struct tree *t, struct op *op, uint64_t ino, bool write, struct tree_file **ret)
+{
+    struct node n = node_from_ino(ino);
+    if (!node_known(n))
+        return -ESTALE;
+    const struct shape *shape = shape_of(n.kind);
+    const struct form *form = form_of(n);
+    if (!form->text)
+        return shape_is_dir(n.kind) ? -EISDIR : -EINVAL;
+    if (write && n.kind != KIND_CTL)
+        return tree_refuse_change(t, op, ino);
+
+    struct buf text;
+    buf_init(&text, TREE_TEXT_MAX);
+    struct tree_file *file = calloc(1, sizeof(*file));
+    int r = file ? form->text(t, op, n, &text) : -ENOMEM;
+    if (r == 0) {
+        file->ino = ino;
+        const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
+        struct record *rec = NULL;
+        if (shape->form == FORM_RECORD)
+            rec = store_peek(t->store, shape->res, n.key);
+        else if (v)
+            rec = store_peek(t->store, shape->owner, v->owner);
+        if (rec)
+            r = wait_for_kernel(t, op, rec);
+        if (r == 0 && rec && shape->form == FORM_RECORD)
+            r = share_pages(t, rec, file);
+        if (shape->form == FORM_TEXT)
+            file->direct_io = true;
+    }
+    if (r == 0 && !(file->text = buf_take(&text, &file->len)))
+        r = -ENOMEM;
+    buf_finish(&text);
+    if (r != 0) {
+        if (file)
+            tree_close(t, file);
+        return r;
+    }
+    journal_clear(t->journal, ino);
+    *ret = file;
+    return 0;
+}
+
+void tree_close(struct tree *t, struct tree_file *file)
+{
+    struct open_inode *oi = file->counted ? map_get(&t->open_inodes, file->ino) : NULL;
+    if (oi && --oi->files == 0) {
+        struct node n = node_from_ino(file->ino);
+        struct record *rec = store_peek(t->store, shape_of(n.kind)->res, n.key);
+        if (oi->mixed && rec)
+            rec->kernel_hash = 0;
+        map_remove(&t->open_inodes, file->ino);
+        free(oi);
+    }
+    free(file->text);
+    free(file);
+}
+
+int tree_refuse_change(struct tree *t UNUSED, struct op *op, uint64_t ino UNUSED)
+{
+    return op_fail(op, -EROFS, "this version of systemefs only reads: nothing was sent");
+}
+
+int tree_write(struct tree *t, struct op *op, uint64_t ino, const char *text, size_t len)
+{
+    if (node_from_ino(ino).kind != KIND_CTL)
+        return tree_refuse_change(t, op, ino);
+    char *copy = strndup(text, len);
+    if (!copy)
+        return -ENOMEM;
+    int r = 0;
+    char *rest = copy, *line;
+    while (r == 0 && (line = strsep(&rest, "\n")))
+        r = control_run(t, op, line);
+    free(copy);
+    return r;
+}
+
+/* ---- what the kernel must be told ---- */
+
+/* The files of a record's values show the record's content too. */
+static uint64_t invalidate_values(struct tree *t, enum resource res, uint64_t key)
+{
+    uint64_t ticket = 0;
+    if (res != RES_CONTACT)
+        return 0;
+    map_for_each(slot, &t->values) {
+        const struct value_node *v = slot->value;
+        const struct node n = {.kind = KIND_CONTACT_FIELD, .key = slot->key};
+        if (v->owner == key && v->lookups)
+            ticket = t->kernel->invalidate(t->kernel->data, node_ino(n));
+    }
+    return ticket;
+}
+
+static struct node record_node(enum resource res, uint64_t key)
+{
+    return (struct node){.kind = shape_of(shape_home(res))->entry, .key = key};
+}
+
+static void record_changed(struct tree *t, enum resource res, struct record *rec)
+{
+    if (!t->kernel)
+        return;
+    uint64_t ticket = invalidate_values(t, res, rec->key);
+    if (rec->kernel_hash)
+        ticket = t->kernel->invalidate(t->kernel->data, node_ino(record_node(res, rec->key)));
+    if (ticket)
+        rec->kernel_ticket = ticket;
+    rec->kernel_hash = 0;
+}
+
+void tree_store_changed(void *data, enum resource res, uint64_t key)
+{
+    struct tree *t = *(struct tree **)data;
+    struct record *rec = t ? store_peek(t->store, res, key) : NULL;
+    if (rec)
+        record_changed(t, res, rec);
+}
+
+void tree_store_gone(void *data, enum resource res, uint64_t key)
+{
+    struct tree *t = *(struct tree **)data;
+    if (!t || !t->kernel)
+        return;
+    t->kernel->invalidate(t->kernel->data, node_ino(record_node(res, key)));
+}
+
+static void refresh_each(void *data, enum resource res, struct record *rec)
+{
+    record_changed(data, res, rec);
+}
+
+void tree_refresh_all(struct tree *t)
+{
+    store_refresh_all(t->store, refresh_each, t);
+}
