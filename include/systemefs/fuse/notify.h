@@ -1,0 +1,40 @@
+/*
+ * fuse/notify: telling the kernel, from a thread of its own.
+ *
+ * fuse_lowlevel_notify_inval_inode() can wait for a page that is locked for a READ which lies
+ * unread in our queue: called from the loop it would wait for itself for ever (libfuse,
+ * doc/README.notifications). So the loop only appends to a queue, and this thread makes the
+ * calls, one after the other. Each has a ticket; tickets are done in order. When some are done, a
+ * descriptor becomes readable and notify_collect() wakes the operations that wait for them.
+ *
+ * Only inodes are invalidated, never names. notify_inval_entry() takes the lock of the directory,
+ * which the kernel holds for as long as a lookup in it is parked here: one slow request would
+ * hold up every other file's news. A record that is gone needs no such call: its inode is
+ * invalidated, the next use of it is answered ESTALE, and that makes the kernel look the name up
+ * again. A READ is never parked, so this thread never waits for long.
+ *
+ * The queue is the only data that two threads share, under the only lock of the program.
+ *
+ * Errors of a notification are normal: -ENOENT (the kernel does not hold it), and -ENODEV,
+ * -EBADF, -ENOTCONN while the mount goes away.
+ *
+ * Layer: fuse.
+ */
+#pragma once
+
+#include "systemefs/store/op.h"
+#include "systemefs/tree/tree.h"
+
+struct fuse_session;
+struct notify;
+
+int notify_create(struct fuse_session *session, struct store *store, struct notify **ret);
+/* What is still queued is dropped, the thread is joined. Accepts NULL. */
+void notify_destroy(struct notify *n);
+
+/* For the tree; lives as long as the notifier. */
+const struct tree_kernel *notify_kernel(struct notify *n);
+/* Readable when something was done since the last notify_collect(). */
+int notify_fd(const struct notify *n);
+/* On the loop: makes those ready to run that wait. */
+void notify_collect(struct notify *n);

@@ -1,0 +1,187 @@
+#include "systemefs/fuse/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define LOG_MODULE "mount"
+#include "systemefs/base/log.h"
+
+/* Requests of the kernel that are taken before the network has its turn again. */
+#define BATCH 64
+
+enum { FD_FUSE, FD_NOTIFY, FD_SIGNAL, FD_COUNT };
+
+static int make_fuse(struct session *s, const struct session_options *options)
+{
+    char *all = NULL;
+    if (asprintf(&all, "default_permissions,%s", options->fuse_options) < 0)
+        return -ENOMEM;
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    int r = fuse_opt_add_arg(&args, "systemefs") || fuse_opt_add_arg(&args, "-o") ||
+            fuse_opt_add_arg(&args, all) || (options->fuse_debug && fuse_opt_add_arg(&args, "-d"));
+    if (!r)
+        s->fuse = fuse_session_new(&args, &session_ops, sizeof(session_ops), s);
+    fuse_opt_free_args(&args);
+    free(all);
+    if (r)
+        return -ENOMEM;
+    return s->fuse ? 0 : -EINVAL;
+}
+
+int session_create(const struct session_options *options, struct session **ret)
+{
+    struct session *s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    *s = (struct session){
+        .http = options->http,
+        .net = options->net,
+        .store = options->store,
+        .journal = options->journal,
+        .clock = options->clock,
+        .uid = options->uid,
+        .gid = options->gid,
+        .ready = options->ready,
+        .data = options->data,
+        .signal_fd = -1,
+    };
+    list_init(&s->requests);
+
+    /* Blocked before the notifier's thread begins, so that it inherits them blocked. */
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+
+    int r = s->signal_fd < 0 ? -errno : make_fuse(s, options);
+    if (r == 0)
+        r = notify_create(s->fuse, s->store, &s->notify);
+    if (r < 0) {
+        session_destroy(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+void session_destroy(struct session *s)
+{
+    if (!s)
+        return;
+    session_unmount(s);
+    notify_destroy(s->notify);
+    if (s->fuse)
+        fuse_session_destroy(s->fuse);
+    if (s->signal_fd >= 0)
+        close(s->signal_fd);
+    free(s->input.mem);
+    free(s);
+}
+
+const struct tree_kernel *session_kernel(struct session *s)
+{
+    return notify_kernel(s->notify);
+}
+
+int session_mount(struct session *s, struct tree *tree, const char *mountpoint)
+{
+    s->tree = tree;
+    errno = 0;
+    if (fuse_session_mount(s->fuse, mountpoint) != 0)
+        return errno ? -errno : -EIO;
+    s->mounted = true;
+    /* Drained until it is empty, so that one wake-up serves many requests. */
+    int fd = fuse_session_fd(s->fuse);
+    int flags = fcntl(fd, F_GETFL);
+    return fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+void session_unmount(struct session *s)
+{
+    ops_end_all(s, ENOTCONN);
+    if (s->mounted)
+        fuse_session_unmount(s->fuse);
+    s->mounted = false;
+}
+
+/* Takes the kernel's requests. 0, or -errno when the mount is unusable. */
+static int take_requests(struct session *s)
+{
+    for (int i = 0; i < BATCH && !fuse_session_exited(s->fuse); i++) {
+        int r = fuse_session_receive_buf(s->fuse, &s->input);
+        if (r == -EAGAIN || r == -EINTR || r == 0)
+            return 0;
+        if (r < 0)
+            return r;
+        fuse_session_process_buf(s->fuse, &s->input);
+        if (s->answers && !s->told_ready) {
+            s->told_ready = true;
+            if (s->ready)
+                s->ready(s->data);
+        }
+    }
+    return 0;
+}
+
+static void take_signals(struct session *s)
+{
+    struct signalfd_siginfo info;
+    while (read(s->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGHUP) {
+            log_info("SIGHUP: everything is asked for again when next read");
+            tree_refresh_all(s->tree);
+        } else {
+            log_info("%s: unmounting", strsignal((int)info.ssi_signo));
+            fuse_session_exit(s->fuse);
+        }
+    }
+}
+
+static int64_t time_to_sleep(const struct session *s)
+{
+    int64_t next = MIN(net_next_ms(s->net), store_next_ms(s->store));
+    if (s->suspects)
+        next = MIN(next, s->look_again_ms);
+    if (next == INT64_MAX)
+        return -1;
+    return MAX(INT64_C(0), next - clock_mono_ms(s->clock));
+}
+
+int session_run(struct session *s)
+{
+    struct http_wait_fd fds[FD_COUNT] = {
+        [FD_FUSE] = {.fd = fuse_session_fd(s->fuse)},
+        [FD_NOTIFY] = {.fd = notify_fd(s->notify)},
+        [FD_SIGNAL] = {.fd = s->signal_fd},
+    };
+    int r = 0;
+    while (r == 0 && !fuse_session_exited(s->fuse)) {
+        r = http_wait(s->http, fds, FD_COUNT, time_to_sleep(s));
+        if (r < 0)
+            break;
+        if (fds[FD_FUSE].readable)
+            r = take_requests(s);
+        if (fds[FD_SIGNAL].readable)
+            take_signals(s);
+        if (fds[FD_NOTIFY].readable)
+            notify_collect(s->notify);
+        ops_check_interrupts(s);
+        http_turn(s->http);
+        net_turn(s->net);
+        store_turn(s->store);
+        net_turn(s->net); /* what the operations that went on have asked for */
+    }
+    return r;
+}
