@@ -29,6 +29,12 @@
  * that outlived its network does not swallow one request after the other. */
 #define UNACKNOWLEDGED_MAX_MS 20000
 
+/* Before the rewrite of its HTTP/2 in 8.1, libcurl sometimes leaves the rest of an answer lying in
+ * a buffer and waits for the socket, when several streams share a connection (seen with 7.88.1
+ * in one of 500 answers of 100 KiB, eight at once). Such a libcurl gets a connection for each
+ * exchange under way. */
+#define MULTIPLEX_SINCE 0x080200
+
 enum exchange_state {
     EXCHANGE_IDLE,    /* in h->idle */
     EXCHANGE_RUNNING, /* in h->running, in the multi handle */
@@ -60,11 +66,12 @@ struct http {
     struct transport transport;
     const struct clock *clock;
     unsigned max_connections;
+    bool multiplex; /* several exchanges on one HTTP/2 connection */
     char *user_agent;
     struct buf ca; /* PEM: the system's and ours; empty: libcurl's default */
     CURLM *multi;
     struct list running, ended, idle;
-    size_t idle_count;
+    size_t running_count, idle_count;
     int64_t last_ms; /* when an exchange last ended */
     bool started;    /* since curl last worked */
 };
@@ -341,7 +348,7 @@ static bool request_setup(struct exchange *x, const struct http_request *request
     SET(CURLOPT_PROXY, loopback ? "" : NULL);
     /* Waiting for a connection that can be shared pays only where HTTP/2 may come. */
     SET(CURLOPT_HTTP_VERSION, (long)(https ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
-    SET(CURLOPT_PIPEWAIT, https ? 1L : 0L);
+    SET(CURLOPT_PIPEWAIT, https && x->http->multiplex ? 1L : 0L);
     SET(CURLOPT_TIMEOUT_MS, (long)MAX(MIN(request->timeout_ms, INT_MAX), 1));
     if (body) {
         SET(CURLOPT_POST, 1L);
@@ -357,13 +364,13 @@ static bool request_setup(struct exchange *x, const struct http_request *request
 
 /* The multi handle --------------------------------------------------------------------------- */
 
-static CURLM *multi_new(unsigned max_connections)
+static CURLM *multi_new(unsigned max_connections, bool multiplex)
 {
     CURLM *m = curl_multi_init();
     if (!m)
         return NULL;
-    curl_multi_setopt(m, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    curl_multi_setopt(m, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)max_connections);
+    curl_multi_setopt(m, CURLMOPT_PIPELINING,
+                      (long)(multiplex ? CURLPIPE_MULTIPLEX : CURLPIPE_NOTHING));
     curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, (long)max_connections);
     return m;
 }
@@ -371,7 +378,7 @@ static CURLM *multi_new(unsigned max_connections)
 /* Drops the kept connections. Nothing may be running. */
 static void http_forget_connections(struct http *h)
 {
-    CURLM *fresh = multi_new(h->max_connections);
+    CURLM *fresh = multi_new(h->max_connections, h->multiplex);
     if (!fresh)
         return;
     curl_multi_cleanup(h->multi);
@@ -384,6 +391,10 @@ static void *http_start(struct transport *t, const struct http_request *request,
     struct http *h = CONTAINER_OF(t, struct http, transport);
     int64_t now = clock_mono_ms(h->clock);
 
+    /* Not left to CURLMOPT_MAX_TOTAL_CONNECTIONS: libcurl 7.88 sometimes forgets an exchange that
+     * waits for a connection until its time is up. */
+    if (h->running_count >= h->max_connections)
+        return NULL;
     if (list_empty(&h->running) && now - h->last_ms > IDLE_MAX_MS)
         http_forget_connections(h);
     struct exchange *x = exchange_take(h);
@@ -404,6 +415,7 @@ static void *http_start(struct transport *t, const struct http_request *request,
     }
     x->state = EXCHANGE_RUNNING;
     list_append(&h->running, &x->link);
+    h->running_count++;
     h->started = true;
     return x;
 }
@@ -413,8 +425,10 @@ static void http_cancel(struct transport *t UNUSED, void *handle)
     struct exchange *x = handle;
     if (x->state == EXCHANGE_DONE)
         return; /* inside its own done() */
-    if (x->state == EXCHANGE_RUNNING)
+    if (x->state == EXCHANGE_RUNNING) {
         curl_multi_remove_handle(x->http->multi, x->easy);
+        x->http->running_count--;
+    }
     exchange_give(x);
 }
 
@@ -430,6 +444,7 @@ static void exchange_end(struct exchange *x, CURLcode code)
     curl_easy_getinfo(x->easy, CURLINFO_HEADER_SIZE, &header_bytes);
     curl_easy_getinfo(x->easy, CURLINFO_SIZE_DOWNLOAD_T, &body_bytes);
     curl_multi_remove_handle(h->multi, x->easy);
+    h->running_count--;
 
     h->last_ms = clock_mono_ms(h->clock);
     r->ms = h->last_ms - x->start_ms;
@@ -541,11 +556,12 @@ int http_create(const struct http_options *options, struct http **ret)
     list_init(&h->idle);
 
     const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    h->multiplex = info->version_num >= MULTIPLEX_SINCE;
     const char *bundle = info->age >= CURLVERSION_SEVENTH ? info->cainfo : NULL;
     int r = options->cacert ? ca_load(&h->ca, options->cacert, bundle) : 0;
     if (r == 0) {
         h->user_agent = strdup(options->user_agent);
-        h->multi = multi_new(h->max_connections);
+        h->multi = multi_new(h->max_connections, h->multiplex);
         if (!h->user_agent || !h->multi)
             r = -ENOMEM;
     }
@@ -561,11 +577,11 @@ void http_destroy(struct http *h)
 {
     if (!h)
         return;
-    list_for_each_safe (it, &h->running)
+    list_for_each_safe(it, &h->running)
         http_cancel(&h->transport, CONTAINER_OF(it, struct exchange, link));
-    list_for_each_safe (it, &h->ended)
+    list_for_each_safe(it, &h->ended)
         http_cancel(&h->transport, CONTAINER_OF(it, struct exchange, link));
-    list_for_each_safe (it, &h->idle)
+    list_for_each_safe(it, &h->idle)
         exchange_destroy(CONTAINER_OF(it, struct exchange, link));
     curl_multi_cleanup(h->multi);
     buf_finish(&h->ca);

@@ -2,10 +2,11 @@
  * net/http: the transport over libcurl, and the wait of the program's one loop.
  *
  * The only file that includes curl. One multi handle: keep-alive, HTTP/2 where the server offers
- * it (over TLS), all encodings that this libcurl knows (gzip, ...), at most `max_connections` at
- * once. Easy handles are reused. Redirects are never followed. Proxy variables of the environment
- * count, but never for loopback addresses. Only http and https. `cacert` is added to the system's
- * store. No exchange is repeated behind the caller's back unless its method means the same twice.
+ * it (over TLS; a connection is shared where libcurl does that well), all encodings that this
+ * libcurl knows (gzip, ...), at most `max_connections` at once. Easy handles are reused. Redirects
+ * are never followed. Proxy variables of the environment count, but never for loopback addresses.
+ * Only http and https. `cacert` is added to the system's store. No exchange is repeated behind the
+ * caller's back unless its method means the same twice.
  *
  * http_wait() is where the whole program sleeps: until curl has something to do, one of the
  * caller's descriptors is readable, or the time is up. http_turn() then lets curl work and calls
@@ -28,8 +29,8 @@ struct http;
 
 struct http_options {
     const char *user_agent;
-    const char *cacert; /* extra CA file (PEM), or NULL */
-    unsigned max_connections;
+    const char *cacert;       /* extra CA file (PEM), or NULL */
+    unsigned max_connections; /* exchanges under way; beyond it start() returns NULL */
     const struct clock *clock;
 };
 

@@ -72,7 +72,8 @@ typedef void transport_done_fn(void *data, struct http_response *response);
 struct transport {
     /*
      * Starts an exchange. Copies what it needs of `request`. Returns a handle for cancel(), valid
-     * until done() returns; NULL when out of memory or descriptors (done() is not called).
+     * until done() returns; NULL when out of memory, descriptors or places: then done() is not
+     * called, and it may be tried again when an exchange has ended.
      */
     void *(*start)(struct transport *t, const struct http_request *request, transport_done_fn *done,
                    void *data);
