@@ -62,7 +62,7 @@ static void on_ready(void *data)
 static int use_sandbox(struct program *p, struct buf *why)
 {
     struct options *o = &p->options;
-    int r = daemon_sandbox_start(o->sandbox_args, &p->sandbox, why);
+    int r = daemon_sandbox_start(o->sandbox_args, !o->foreground, &p->sandbox, why);
     if (r < 0)
         return r;
     bool gateway = o->auth == AUTH_GATEWAY;
@@ -180,11 +180,11 @@ static void take_down(struct program *p)
 {
     if (p->session)
         session_unmount(p->session);
-    net_destroy(p->net);
     tree_destroy(p->tree);
     p->tree = NULL;
-    store_destroy(p->store);
+    store_destroy(p->store); /* cancels what is under way: the network must still be there */
     api_destroy(p->api);
+    net_destroy(p->net);
     session_destroy(p->session);
     journal_destroy(p->journal);
     http_destroy(p->http);

@@ -153,23 +153,52 @@ void api_member_each(struct json record, const char *path,
     }
 }
 
+/* How many bytes at the start of a text spell the key, 0: none. JSON lets a character be written in
+ * several ways: PHP makes "\/" of every "/". */
+static size_t key_spelled(const char *key, const char *text, size_t len)
+{
+    size_t at = 0;
+    for (; *key; key++) {
+        const char *p = text + at;
+        size_t left = len - at;
+        char escape[8];
+        if (left && p[0] == *key && *key != '\\') {
+            at++;
+            continue;
+        }
+        if (!left || p[0] != '\\')
+            return 0;
+        snprintf(escape, sizeof(escape), "\\u%04x", (unsigned char)*key);
+        if (left >= 2 && p[1] == *key && strchr("\"\\/", *key))
+            at += 2;
+        else if (left >= 6 && strncasecmp(p, escape, 6) == 0)
+            at += 6;
+        else if (p[0] == *key)
+            at++;
+        else
+            return 0;
+    }
+    return at;
+}
+
 /* A server, or a proxy on the way, may repeat what it was sent. Same length, so that the text
  * stays what it was in every other respect. */
 static void redact(const char *key, char *text, size_t len)
 {
-    size_t n = strlen(key);
-    char *p = text;
-    while (n && len - (size_t)(p - text) >= n &&
-           (p = memmem(p, len - (size_t)(p - text), key, n))) {
-        memset(p, '*', n);
-        p += n;
+    for (size_t at = 0; at < len;) {
+        bool may = text[at] == key[0] || text[at] == '\\';
+        size_t n = may ? key_spelled(key, text + at, len - at) : 0;
+        memset(text + at, '*', n);
+        at += n ? n : 1;
     }
 }
 
 static void wrong_shape(struct api_answer *answer, const char *what)
 {
+    int status = answer->failure.status;
     api_failure_set(&answer->failure, -EBADMSG, answer->failure.number,
                     "the answer is not what the API promises: %s", what);
+    answer->failure.status = status;
 }
 
 static void read_record(const struct api_call *call, struct json body, struct api_answer *answer)

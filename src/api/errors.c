@@ -1,12 +1,17 @@
 #include "systemefs/api/errors.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "systemefs/base/macros.h"
 #include "systemefs/codec/json.h"
+
+/* Bytes of a refusal's text that are looked at. More than a reason can show, because the text also
+ * tells which kind of refusal it is. */
+#define BODY_TEXT_MAX 65536
 
 /* By what the transport says. */
 static const struct {
@@ -115,7 +120,7 @@ static void judge_status(const struct http_response *response, bool gateway, boo
         return;
 
     CLEANUP(buf_cleanup) struct buf text;
-    buf_init(&text, sizeof(ret->message) - 1);
+    buf_init(&text, BODY_TEXT_MAX);
     bool problem;
     body_text(response, &text, &problem);
 
@@ -135,9 +140,12 @@ static void judge_status(const struct http_response *response, bool gateway, boo
         hint = " (the gateway's key)";
     else if (ret->status == 404 && listing)
         hint = " (the API does not offer this collection for the account)";
+    /* Room is left for the hint; a character is not cut in two. */
+    size_t shown = MIN(text.len, sizeof(ret->message) - 128);
+    while (shown < text.len && shown > 0 && ((unsigned char)text.data[shown] & 0xc0) == 0x80)
+        shown--;
     snprintf(ret->message, sizeof(ret->message), "HTTP %d: %.*s%s", response->status,
-             (int)(sizeof(ret->message) - 128),
-             text.data && text.len ? text.data : by_status[row].text, hint);
+             shown ? (int)shown : INT_MAX, shown ? text.data : by_status[row].text, hint);
 }
 
 void api_judge(const struct net_result *result, bool gateway, bool listing, struct api_failure *ret)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "systemefs/base/macros.h"
@@ -18,6 +19,7 @@
 #define STOP_GRACE_MS  3000
 #define READY_LINE_MAX 1024 /* bytes of "url key gatewaykey" */
 #define ARGUMENTS_MAX  64   /* words in sandbox_args */
+#define ERRORS_SHOWN   4096 /* bytes of what it says when it cannot start */
 
 /* Where it may be, seen from the directory of this program. */
 static const char *const places[] = {"", "../sandbox/", "sandbox/"};
@@ -39,7 +41,7 @@ static void find_program(char out[PATH_MAX])
 }
 
 /* The child's part. Does not return. */
-static void run_program(const char *program, const char *args, int ready_fd)
+static void run_program(const char *program, const char *args, int ready_fd, int error_fd)
 {
     char number[16];
     snprintf(number, sizeof(number), "%d", ready_fd);
@@ -47,6 +49,8 @@ static void run_program(const char *program, const char *args, int ready_fd)
                                      (char *)"--ready-fd", number};
     size_t argc = 4;
     char *words = strdup(args ? args : ""), *rest = NULL;
+    if (error_fd >= 0)
+        dup2(error_fd, STDERR_FILENO);
     for (char *w = words ? strtok_r(words, " \t\n", &rest) : NULL; w;
          w = strtok_r(NULL, " \t\n", &rest)) {
         if (argc == ARRAY_SIZE(argv) - 1) {
@@ -106,7 +110,17 @@ static int explain(struct daemon_sandbox *s, ssize_t len, struct buf *why)
     return len < 0 ? (int)len : -EPROTO;
 }
 
-int daemon_sandbox_start(const char *args, struct daemon_sandbox *ret, struct buf *why)
+/* What it said before it failed, for the person who is still there. */
+static void pass_on(int error_fd)
+{
+    char text[ERRORS_SHOWN];
+    ssize_t len = error_fd >= 0 ? pread(error_fd, text, sizeof(text), 0) : 0;
+    if (len > 0 && write(STDERR_FILENO, text, (size_t)len) < 0)
+        return; /* there is nobody to tell */
+}
+
+int daemon_sandbox_start(const char *args, bool background, struct daemon_sandbox *ret,
+                         struct buf *why)
 {
     char program[PATH_MAX];
     find_program(program);
@@ -116,13 +130,18 @@ int daemon_sandbox_start(const char *args, struct daemon_sandbox *ret, struct bu
         buf_printf(why, "cannot start " PROGRAM ": %s", strerror(error));
         return -error;
     }
+    /* Standard error is the person's terminal or pipe until the mount answers, and must be let go
+     * of then: so the sandbox of a mount in the background never has it. */
+    int error_fd = background ? memfd_create("errors", MFD_CLOEXEC | MFD_ALLOW_SEALING) : -1;
     struct daemon_sandbox s = {.pid = fork()};
     if (s.pid == 0)
-        run_program(program, args, fds[1]);
+        run_program(program, args, fds[1], error_fd);
     int error = errno;
     close(fds[1]);
     if (s.pid < 0) {
         close(fds[0]);
+        if (error_fd >= 0)
+            close(error_fd);
         buf_printf(why, "cannot start " PROGRAM ": %s", strerror(error));
         return -error;
     }
@@ -133,10 +152,17 @@ int daemon_sandbox_start(const char *args, struct daemon_sandbox *ret, struct bu
     line[len > 0 ? len : 0] = '\0';
     if (len > 0 && parse_ready(line, &s)) {
         *ret = s;
+        if (error_fd >= 0) {
+            fcntl(error_fd, F_ADD_SEALS, F_SEAL_WRITE); /* what it says later is not kept */
+            close(error_fd);
+        }
         return 0;
     }
     int r = explain(&s, len, why);
     daemon_sandbox_stop(&s);
+    pass_on(error_fd);
+    if (error_fd >= 0)
+        close(error_fd);
     return r;
 }
 

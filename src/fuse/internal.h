@@ -3,6 +3,7 @@
 
 #define FUSE_USE_VERSION 314
 #include <fuse3/fuse_lowlevel.h>
+#include <stdatomic.h>
 
 #include "systemefs/base/list.h"
 #include "systemefs/fuse/notify.h"
@@ -23,7 +24,9 @@ struct session {
     void *data;
 
     bool mounted;
-    bool answers; /* FUSE_INIT is done */
+    bool answers;          /* FUSE_INIT is done */
+    bool parallel_dirops;  /* the kernel offers it */
+    atomic_bool init_sent; /* the notifier's thread writes too */
     bool told_ready;
     int signal_fd;
     struct fuse_buf input;

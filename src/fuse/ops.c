@@ -36,6 +36,8 @@ struct request {
     char *data; /* what is written; the name of an attribute */
     size_t size;
     off_t offset;
+    uint64_t ticket; /* of the kernel's notifications that it waits for at its end */
+    bool written;    /* what it writes has been carried out */
     bool interrupted;
 };
 
@@ -222,6 +224,16 @@ static void fill_entry(const struct session *s, const struct tree_attr *attr,
 
 /* ---- handlers ---- */
 
+static struct tree_file *file_of(const struct fuse_file_info *fi)
+{
+    return (struct tree_file *)(uintptr_t)fi->fh;
+}
+
+static struct tree_dir *dir_of(const struct fuse_file_info *fi)
+{
+    return (struct tree_dir *)(uintptr_t)fi->fh;
+}
+
 static int run_lookup(struct request *r)
 {
     struct tree_attr attr;
@@ -252,7 +264,11 @@ static int run_getattr(struct request *r)
 {
     struct tree_attr attr;
     struct stat st;
-    int result = gone(tree_getattr(r->session->tree, &r->op, r->ino, &attr));
+    int result = 0;
+    if (r->fi.fh) /* the kernel reads an open file, and asks where that ends */
+        tree_file_attr(r->session->tree, file_of(&r->fi), &attr);
+    else
+        result = gone(tree_getattr(r->session->tree, &r->op, r->ino, &attr));
     if (result != 0)
         return result;
     fill_stat(r->session, &attr, &st);
@@ -268,16 +284,6 @@ static int run_readlink(struct request *r)
     if (result == 0)
         fuse_reply_readlink(r->req, target.data);
     return result;
-}
-
-static struct tree_file *file_of(const struct fuse_file_info *fi)
-{
-    return (struct tree_file *)(uintptr_t)fi->fh;
-}
-
-static struct tree_dir *dir_of(const struct fuse_file_info *fi)
-{
-    return (struct tree_dir *)(uintptr_t)fi->fh;
 }
 
 static int run_open(struct request *r)
@@ -298,7 +304,11 @@ static int run_open(struct request *r)
 
 static int run_write(struct request *r)
 {
-    int result = tree_write(r->session->tree, &r->op, r->ino, r->data, r->size);
+    int result = r->written ? 0 : tree_write(r->session->tree, &r->op, r->ino, r->data, r->size);
+    r->written = result == 0;
+    /* Whoever reads after a "refresh" reads nothing that the kernel still held. */
+    if (result == 0)
+        result = tree_wait_kernel(r->session->tree, &r->op, &r->ticket);
     if (result == 0)
         fuse_reply_write(r->req, r->size);
     return result;
@@ -477,6 +487,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
         ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_SPLICE_READ |
                     FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE);
     conn->time_gran = 1;
+    s->parallel_dirops = conn->capable & FUSE_CAP_PARALLEL_DIROPS;
     s->answers = true;
 }
 

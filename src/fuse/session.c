@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -95,6 +97,29 @@ const struct tree_kernel *session_kernel(struct session *s)
     return notify_kernel(s->notify);
 }
 
+/*
+ * libfuse before 3.17 takes FUSE_CAP_PARALLEL_DIROPS and never passes it on (its pull request 861).
+ * Without it the kernel lets one lookup or readdir at a time into a directory: a record that the
+ * API is slow to answer would block the whole of contacts/. So the flag goes into the answer to
+ * FUSE_INIT, the first that is sent, on its way out.
+ */
+static ssize_t write_reply(int fd, struct iovec *iov, int count, void *data)
+{
+    struct session *s = data;
+    if (s && !atomic_load(&s->init_sent) && s->answers) {
+        atomic_store(&s->init_sent, true);
+        if (s->parallel_dirops && count == 2 &&
+            iov[1].iov_len >= offsetof(struct fuse_init_out, flags) + sizeof(uint32_t))
+            ((struct fuse_init_out *)iov[1].iov_base)->flags |= FUSE_PARALLEL_DIROPS;
+    }
+    return writev(fd, iov, count);
+}
+
+static ssize_t read_request(int fd, void *buf, size_t size, void *data UNUSED)
+{
+    return read(fd, buf, size);
+}
+
 int session_mount(struct session *s, struct tree *tree, const char *mountpoint)
 {
     s->tree = tree;
@@ -104,6 +129,10 @@ int session_mount(struct session *s, struct tree *tree, const char *mountpoint)
     s->mounted = true;
     /* Drained until it is empty, so that one wake-up serves many requests. */
     int fd = fuse_session_fd(s->fuse);
+    static const struct fuse_custom_io io = {.writev = write_reply, .read = read_request};
+    int r = fuse_session_custom_io(s->fuse, &io, fd);
+    if (r != 0)
+        return r < 0 ? r : -r;
     int flags = fcntl(fd, F_GETFL);
     return fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }

@@ -11,6 +11,9 @@
 #define SHARED (UINT64_C(1) << 63)
 _Static_assert(sizeof(void *) >= sizeof(uint64_t), "a key fits in a map's value");
 
+/* An answer so old that no TTL reaches back to it. */
+#define PAST (INT64_MIN / 2)
+
 /* A search by the API's own filter, and what it found. */
 struct find {
     uint64_t hash;
@@ -67,7 +70,7 @@ void find_free_all(struct store *s)
 void find_refresh_all(struct store *s)
 {
     list_for_each(it, &s->finds_lru)
-        CONTAINER_OF(it, struct find, lru)->answered_once = false;
+        CONTAINER_OF(it, struct find, lru)->answered_ms = PAST;
 }
 
 static struct find *find_slot(struct store *s, enum resource res, const char *name, size_t len)
@@ -226,8 +229,13 @@ int store_find(struct store *s, struct op *op, enum resource res, const char *na
     if (!home)
         return op_fail(op, -ENOMEM, "no memory");
     struct walk *w = listing_fresh_whole(s, home, op);
-    if (!w && resource_row(res)->name_filter)
-        return find_by_filter(s, op, res, name, len, ret_key);
+    if (!w && resource_row(res)->name_filter) {
+        int r = find_by_filter(s, op, res, name, len, ret_key);
+        bool away = r < 0 && (op->failure.away || op->expired);
+        if (!away || !home->complete)
+            return r;
+        w = home->complete; /* what the last whole listing said is better than nothing */
+    }
     if (!w) {
         int r = store_walk_whole(s, op, home, &w);
         if (r != 0)

@@ -8,6 +8,7 @@ struct trouble {
     struct api_failure failure;
     uint64_t seq;
     int64_t at_ms;
+    bool untold; /* nobody waited: it was fetched ahead of a reader, who has not heard of it yet */
 };
 
 /* A question to the API that is under way, and the operations that wait for its answer. It ends
@@ -61,6 +62,8 @@ struct store {
     void *data;
 
     uint64_t seq;
+    uint64_t refreshed; /* sequence number of the last refresh: what was asked before it does not
+                         * count as the answer to it */
     int64_t away_until_ms;
 
     struct list ops; /* all that have begun, oldest first: their deadlines come in order */
@@ -122,6 +125,8 @@ void record_sweep(struct store *s, enum resource res, const struct walk *w);
 /* Asks for the page that begins with this record. */
 int record_around(struct store *s, struct op *op, struct listing *l, struct record *rec,
                   bool ascending);
+/* Whether the fetch under way, if any, is an answer to somebody who asks now. */
+bool fetch_answers(const struct store *s, const struct record *rec);
 /* The entry of a key, made when there is none. NULL: no memory. */
 struct record *record_slot(struct store *s, enum resource res, uint64_t key);
 struct record *record_lookup(const struct store *s, enum resource res, uint64_t key);

@@ -10,6 +10,8 @@
 
 /* How many keys a walk may be ahead of its foremost reader. */
 #define READ_AHEAD (4 * API_PAGE_LIMIT)
+/* Records that are looked through to tell a part of a collection: some 50 milliseconds' work. */
+#define DERIVE_MAX 50000
 
 /* ---- walks ---- */
 
@@ -233,7 +235,7 @@ static void walk_completed(struct store *s, struct walk *w)
     w->complete = true;
     if (w != l->growing)
         return; /* a refresh has put it aside: it serves those who read it, and nobody else */
-    if (!l->complete || !same_keys(l->complete, w))
+    if (l->complete && !same_keys(l->complete, w))
         l->changed_ns = clock_wall_ns(s->clock);
     walk_unref(l->complete);
     l->complete = w;
@@ -271,6 +273,7 @@ static bool take_page(struct store *s, struct walk *w, const struct api_answer *
         api_failure_set(failure, -EFBIG, answer->failure.number, "the listing is too long");
     else
         return true;
+    failure->status = answer->failure.status;
     return false;
 }
 
@@ -312,6 +315,8 @@ static void page_ended(struct fetch *f, const struct api_answer *answer)
     }
     if (failure.error) {
         page_failed(s, l, &failure);
+        if (l->trouble)
+            l->trouble->untold = list_empty(&f->waiters.ops);
     } else {
         w->answered = s->seq;
         w->answered_ms = store_now(s);
@@ -367,9 +372,46 @@ void store_walk_read_to(struct store *s, struct walk *w, size_t index)
         ask_page(s, w, NET_AHEAD, NULL);
 }
 
+/*
+ * A part of a collection that is known whole can be told from its records, without a request: the
+ * contacts of each tag, after a search through contacts/. NULL where it cannot.
+ */
+static struct walk *derive(struct store *s, struct op *op, struct listing *l)
+{
+    const struct resource_filter *filter =
+        l->filter >= 0 ? &resource_row(l->res)->filters[l->filter] : NULL;
+    const struct listing *home = s->home[l->res];
+    const struct walk *whole = filter && home ? listing_fresh_whole(s, home, op) : NULL;
+    if (!whole || !filter->member || l->expired || whole->count > DERIVE_MAX)
+        return NULL;
+
+    char id[RESOURCE_ID_TEXT_MAX + 1];
+    store_id(s, filter->by, l->by, id);
+    struct walk *w = walk_new(l, ++s->next_walk);
+    for (size_t i = 0; w && i < whole->count; i++) {
+        const struct record *rec = store_peek(s, l->res, whole->keys[i]);
+        if (rec && record_names(rec, filter->member, id) && walk_add(w, rec->key) < 0) {
+            walk_unref(w);
+            w = NULL;
+        }
+    }
+    if (!w)
+        return NULL;
+    w->complete = true;
+    w->asked = whole->asked;
+    w->answered = whole->answered;
+    w->answered_ms = whole->answered_ms;
+    if (l->complete && !same_keys(l->complete, w))
+        l->changed_ns = clock_wall_ns(s->clock);
+    walk_unref(l->complete);
+    return l->complete = w;
+}
+
 int store_walk(struct store *s, struct op *op, struct listing *l, struct walk **ret)
 {
     struct walk *w = listing_fresh_whole(s, l, op);
+    if (!w && !l->growing)
+        w = derive(s, op, l);
     if (!w && l->complete && trouble_applies(s, l->trouble, op, true) &&
         (!l->trouble || l->trouble->failure.away))
         w = l->complete;
@@ -396,9 +438,12 @@ int store_walk_more(struct store *s, struct op *op, struct walk *w, size_t have)
 {
     if (w->complete || w->count > have)
         return 0;
-    const struct trouble *t = w->listing->trouble;
-    if (t && (w->broken || trouble_applies(s, t, op, false)))
+    struct trouble *t = w->listing->trouble;
+    bool untold = t && t->untold && w->count && store_now(s) - t->at_ms < STORE_REPEAT_MS;
+    if (t && (untold || w->broken || trouble_applies(s, t, op, false))) {
+        t->untold = false;
         return trouble_fail(op, t);
+    }
     if (w->broken)
         return op_fail(op, -EBADMSG, "the listing broke off: read it again");
     if (op->expired)
@@ -421,6 +466,19 @@ int store_walk_whole(struct store *s, struct op *op, struct listing *l, struct w
     return r;
 }
 
+/* Begins another walk though the last one is still fresh. */
+static int walk_anew(struct store *s, struct op *op, struct listing *l)
+{
+    struct walk *w;
+    l->expired = true;
+    int r = store_walk(s, op, l, &w);
+    if (r < 0)
+        return r;
+    r = store_walk_more(s, op, w, w->count);
+    walk_unref(w);
+    return r;
+}
+
 int listing_record(struct store *s, struct op *op, struct listing *l, uint64_t key,
                    struct record **ret)
 {
@@ -431,20 +489,39 @@ int listing_record(struct store *s, struct op *op, struct listing *l, uint64_t k
     walk_unref(w);
 
     struct record *rec = record_lookup(s, l->res, key);
-    if (walk_find(w, key, NULL) && rec && rec->present) {
+    if (rec && rec->absent && record_fresh(s, rec, op))
+        return -ENOENT;
+    /* A refresh of this record alone: the walk that brought it does not answer for it. */
+    bool refreshed = rec && rec->expired && !(w->complete && w->answered > op->seq);
+    if (!refreshed && walk_find(w, key, NULL) && rec && rec->present) {
+        rec->stale = !record_fresh(s, rec, op);
         *ret = rec;
         return 0;
     }
-    if (w->complete)
+    if (!refreshed && w->complete)
         return -ENOENT;
-    if (w->count == 0)
+    if (op->expired)
+        return op_fail(op, -ETIMEDOUT, "no answer within %lld seconds",
+                       (long long)s->timeout_ms / 1000);
+    if (w->count == 0 && !w->complete)
         return store_walk_more(s, op, w, 0);
 
     bool passed = w->order == WALK_DESCENDING && key > w->keys[w->count - 1];
-    if (passed)
+    if (!refreshed && passed)
         return -ENOENT;
     const struct resource_row *row = resource_row(l->res);
-    if (!row->paged || row->id_kind != ID_NUMBER || (rec && rec->around_failed))
+    bool cursor = row->paged && row->id_kind == ID_NUMBER && !(rec && rec->around_failed);
+    if (l->filter >= 0) {
+        /* A page of a part proves nothing for the others. The whole collection is asked, and the
+         * record then says whether it belongs here. */
+        cursor = cursor && row->filters[l->filter].member && !row->list_needs_filter;
+        l = cursor ? store_listing(s, l->res, -1, 0) : l;
+        if (!l)
+            return op_fail(op, -ENOMEM, "no memory");
+    }
+    if (!cursor && w->complete)
+        return walk_anew(s, op, l);
+    if (!cursor)
         return store_walk_more(s, op, w, w->count);
     /* Deep in a long listing: the cursor takes any id, so the page around it can be asked for. */
     if (!rec)
@@ -453,8 +530,18 @@ int listing_record(struct store *s, struct op *op, struct listing *l, uint64_t k
         return op_fail(op, -ENOMEM, "no memory");
     if (rec->trouble && trouble_applies(s, rec->trouble, op, false))
         return trouble_fail(op, rec->trouble);
-    return rec->fetch ? fetch_wait(rec->fetch, op, NET_PERSON)
-                      : record_around(s, op, l, rec, false);
+    return fetch_answers(s, rec) ? fetch_wait(rec->fetch, op, NET_PERSON)
+                                 : record_around(s, op, l, rec, false);
+}
+
+int store_record_of_many(struct store *s, struct op *op, enum resource res, uint64_t key,
+                         struct record **ret)
+{
+    const struct record *rec = record_lookup(s, res, key);
+    struct listing *home = store_listing(s, res, -1, 0);
+    if (!home || (rec && record_fresh(s, rec, op)) || listing_fresh_whole(s, home, op))
+        return store_record(s, op, res, key, ret);
+    return listing_record(s, op, home, key, ret);
 }
 
 int store_record_in(struct store *s, struct op *op, struct listing *l, uint64_t key,

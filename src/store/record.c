@@ -182,7 +182,8 @@ uint64_t record_put(struct store *s, enum resource res, struct json item, uint64
     rec->fetched_ms = store_now(s);
     rec->asked = asked;
     rec->answered = s->seq;
-    rec->stale = rec->absent = rec->expired = rec->around_failed = false;
+    rec->stale = rec->absent = rec->around_failed = false;
+    rec->expired = rec->expired && asked < s->refreshed;
     /* Read alone, it stays with the listing it came from: that is where to ask again. */
     if (l) {
         rec->listing = l->id;
@@ -201,6 +202,7 @@ void record_put_absent(struct store *s, enum resource res, uint64_t key, uint64_
         return;
     if (rec->present) {
         struct fetch *fetch = rec->fetch;
+        bool expired = rec->expired;
         record_drop(s, res, rec);
         rec = record_slot(s, res, key);
         if (s->gone)
@@ -208,9 +210,10 @@ void record_put_absent(struct store *s, enum resource res, uint64_t key, uint64_
         if (!rec)
             return;
         rec->fetch = fetch;
+        rec->expired = expired;
     }
     rec->absent = true;
-    rec->expired = false;
+    rec->expired = rec->expired && asked < s->refreshed;
     rec->fetched_ms = store_now(s);
     rec->asked = asked;
     rec->answered = s->seq;
@@ -277,22 +280,35 @@ bool record_fresh(const struct store *s, const struct record *rec, const struct 
 {
     if (!rec->present && !rec->absent)
         return false;
-    return rec->answered > op->seq || valid_until(s, rec) > store_now(s);
+    if (rec->answered > op->seq || valid_until(s, rec) > store_now(s))
+        return true;
+    /* With a ttl of 0: the open does not ask again what its lookup has just asked. Where the lookup
+     * has met a refusal, that is the answer. */
+    return op->follow_up && !rec->expired && !rec->stale && (rec->absent || !rec->trouble) &&
+           store_now(s) - rec->fetched_ms < STORE_REPEAT_MS;
 }
 
 /* ---- asking ---- */
 
+/* A refresh may have begun another fetch beside it. */
+static struct record *fetch_leaves(const struct fetch *f)
+{
+    struct record *rec = record_lookup(f->store, f->res, f->key);
+    if (rec && rec->fetch == f)
+        rec->fetch = NULL;
+    return rec;
+}
+
 static void record_ended(struct fetch *f, const struct api_answer *answer)
 {
     struct store *s = f->store;
-    struct record *rec = record_lookup(s, f->res, f->key);
-    if (rec)
-        rec->fetch = NULL;
+    struct record *rec = fetch_leaves(f);
     if (answer->failure.error == -ENOENT) {
         s->seq++;
         record_put_absent(s, f->res, f->key, f->asked);
         rec = record_lookup(s, f->res, f->key);
-        if (rec)
+        /* Unless a newer answer knows better. */
+        if (rec && !rec->present)
             trouble_set(s, &rec->trouble, &answer->failure);
         return;
     }
@@ -306,12 +322,19 @@ static void record_ended(struct fetch *f, const struct api_answer *answer)
     rec = record_lookup(s, f->res, f->key);
     if (key == f->key || !rec)
         return;
+    char asked[RESOURCE_ID_TEXT_MAX + 1], got[RESOURCE_ID_TEXT_MAX + 1];
+    if (key && strcasecmp(store_id(s, f->res, f->key, asked), store_id(s, f->res, key, got)) == 0) {
+        /* The server takes a UUID in any case; here a record has one name, the server's. */
+        record_put_absent(s, f->res, f->key, f->asked);
+        return;
+    }
     struct api_failure failure;
     if (key)
         api_failure_set(&failure, -EBADMSG, answer->failure.number,
                         "the answer is not what the API promises: another record than asked for");
     else
         api_failure_set(&failure, -ENOMEM, answer->failure.number, "no memory for the record");
+    failure.status = answer->failure.status;
     trouble_set(s, &rec->trouble, &failure);
 }
 
@@ -320,9 +343,7 @@ static void around_ended(struct fetch *f, const struct api_answer *answer)
 {
     struct store *s = f->store;
     struct scan *scan = &s->scans[f->res];
-    struct record *rec = record_lookup(s, f->res, f->key);
-    if (rec)
-        rec->fetch = NULL;
+    struct record *rec = fetch_leaves(f);
 
     struct api_failure failure = answer->failure;
     if (!failure.error && record_put_page(s, f->res, answer, f->asked, f->listing) < 0)
@@ -382,20 +403,25 @@ int record_around(struct store *s, struct op *op, struct listing *l, struct reco
     return fetch_wait(f, op, NET_PERSON);
 }
 
+bool fetch_answers(const struct store *s, const struct record *rec)
+{
+    return rec->fetch && (!rec->expired || rec->fetch->asked > s->refreshed);
+}
+
 /* Whether the single read of this key is part of a scan that a page would serve better. */
 static bool scan_wants_page(struct scan *scan, uint64_t key)
 {
-    int direction = key > scan->last ? 1 : -1;
-    if (scan->last && key != scan->last && direction == scan->direction)
-        scan->run++;
-    else if (key != scan->last)
-        scan->run = 1;
-    scan->direction = direction;
-    scan->last = key;
-
+    if (key != scan->last) {
+        int direction = key > scan->last ? 1 : -1;
+        /* One read alone has no direction yet. */
+        bool onward = scan->last && (scan->run == 1 || direction == scan->direction);
+        scan->run = onward ? scan->run + 1 : 1;
+        scan->direction = direction;
+        scan->last = key;
+    }
     if (scan->run <= SCAN_RUN || key == 1)
         return false;
-    if (direction > 0 && scan->ascending_broken)
+    if (scan->direction > 0 && scan->ascending_broken)
         return false;
     if (scan->high && scan->hits < SCAN_HITS) {
         /* The last page was not worth it: the ids asked for lie far apart. */
@@ -476,11 +502,14 @@ int store_record(struct store *s, struct op *op, enum resource res, uint64_t key
     }
     if (!row->item_get) {
         struct listing *l = rec && rec->listing ? listing_by_id(s, rec->listing) : NULL;
-        if (!l)
-            l = store_listing(s, res, -1, 0);
+        int r = l ? listing_record(s, op, l, key, ret) : -ENOENT;
+        /* Not where it was last seen, which may have been a part of the collection only. */
+        if (r != -ENOENT || (l && (l->filter < 0 || row->list_needs_filter)))
+            return r;
+        l = store_listing(s, res, -1, 0);
         return l ? listing_record(s, op, l, key, ret) : op_fail(op, -ENOMEM, "no memory");
     }
-    if (rec && rec->fetch)
+    if (rec && fetch_answers(s, rec))
         return fetch_wait(rec->fetch, op, NET_PERSON);
     if (!rec)
         rec = record_slot(s, res, key);

@@ -114,6 +114,7 @@ const char *store_id(const struct store *s, enum resource res, uint64_t key,
 void store_refresh_record(struct store *s, enum resource res, uint64_t key)
 {
     struct record *rec = record_lookup(s, res, key);
+    s->refreshed = ++s->seq;
     if (rec)
         rec->expired = true;
 }
@@ -130,6 +131,16 @@ void store_refresh_listing(struct store *s, struct listing *l,
                            void *data)
 {
     struct walk *w = l->complete ? l->complete : l->growing;
+    s->refreshed = ++s->seq;
+    if (l->filter < 0) {
+        /* The collection, that is all of its records: also those that were read alone. */
+        w = NULL;
+        map_for_each(slot, &s->records[l->res]) {
+            struct record *rec = slot->value;
+            rec->expired = true;
+            each(data, l->res, rec);
+        }
+    }
     for (size_t i = 0; w && i < w->count; i++) {
         struct record *rec = record_lookup(s, l->res, w->keys[i]);
         if (!rec)
@@ -144,6 +155,7 @@ void store_refresh_listing(struct store *s, struct listing *l,
 void store_refresh_all(struct store *s,
                        void (*each)(void *data, enum resource res, struct record *rec), void *data)
 {
+    s->refreshed = ++s->seq;
     for (enum resource res = 0; res < RES_COUNT; res++)
         map_for_each(slot, &s->records[res]) {
             struct record *rec = slot->value;

@@ -84,31 +84,32 @@ static void refresh_node(struct tree *t, struct node n)
         store_refresh_listing(t->store, l, refresh_each, t);
 }
 
-static int run_refresh(struct tree *t, struct op *op, const char *path)
+static int run_refresh(struct tree *t, struct op *op, const char *path, bool prepare)
 {
     struct node n = {.kind = KIND_ROOT, .key = 1};
     int r = path ? resolve(t, op, path, &n) : 0;
     if (r == -ENOENT)
         return op_fail(op, -EINVAL, "refresh: nothing is called '%s' (paths begin at the mount)",
                        path);
-    if (r == 0)
+    if (r == 0 && !prepare)
         refresh_node(t, n);
     return r;
 }
 
-static int run_log(struct tree *t UNUSED, struct op *op, const char *level)
+static int run_log(struct tree *t UNUSED, struct op *op, const char *level, bool prepare)
 {
     int n = log_level_from_name(level);
     if (n < 0)
         return op_fail(op, -EINVAL, "log: '%s' is no level; error, warn, info or debug is", level);
-    log_set_level((enum log_level)n);
+    if (!prepare)
+        log_set_level((enum log_level)n);
     return 0;
 }
 
 static const struct {
     const char *word;
     unsigned min_args, max_args;
-    int (*run)(struct tree *t, struct op *op, const char *arg);
+    int (*run)(struct tree *t, struct op *op, const char *arg, bool prepare);
     const char *help;
 } commands[] = {
     {"refresh", 0, 1, run_refresh,
@@ -124,7 +125,7 @@ int control_help(struct buf *out)
     return buf_error(out);
 }
 
-int control_run(struct tree *t, struct op *op, char *line)
+static int control(struct tree *t, struct op *op, char *line, bool prepare)
 {
     static const char blanks[] = " \t\r";
     line += strspn(line, blanks);
@@ -148,8 +149,19 @@ int control_run(struct tree *t, struct op *op, char *line)
             continue;
         if (args < commands[i].min_args || args > commands[i].max_args)
             return op_fail(op, -EINVAL, "usage: %s", commands[i].help);
-        log_info("%s%s%s", line, arg ? " " : "", arg ? arg : "");
-        return commands[i].run(t, op, arg);
+        if (!prepare)
+            log_info("%s%s%s", line, arg ? " " : "", arg ? arg : "");
+        return commands[i].run(t, op, arg, prepare);
     }
     return op_fail(op, -EINVAL, "'%s' is no command; refresh and log are", line);
+}
+
+int control_prepare(struct tree *t, struct op *op, char *line)
+{
+    return control(t, op, line, true);
+}
+
+int control_run(struct tree *t, struct op *op, char *line)
+{
+    return control(t, op, line, false);
 }

@@ -43,9 +43,11 @@ int dir_getattr(struct tree *t, struct op *op UNUSED, struct node n, struct tree
 {
     const struct shape *shape = shape_of(n.kind);
     attr_init(t, n, ret);
-    /* The directory of a record is there as long as the record is. */
-    if (!shape->name && n.kind != KIND_ROOT)
-        ret->entry_valid_ms = ret->attr_valid_ms = t->ttl_ms;
+    /* The directory of a record is there as long as the record is, which may be refreshed. */
+    if (!shape->name && n.kind != KIND_ROOT) {
+        ret->entry_valid_ms = 0;
+        ret->attr_valid_ms = t->ttl_ms;
+    }
     if (shape->form != FORM_RECORDS)
         return 0;
     const struct listing *l = dir_listing(t, n);
@@ -71,6 +73,10 @@ int records_lookup(struct tree *t, struct op *op, struct node dir, const char *n
     struct listing *l = dir_listing(t, dir);
     if (!key || !l)
         return -ENOMEM;
+    /* vim tries whether it may make a file by this name before every save. It looks like an id,
+     * and is worth no request. */
+    if (strcmp(name, "4913") == 0 && !store_peek(t->store, shape->res, key))
+        return -ENOENT;
     struct node n = {.kind = kind, .key = key};
     struct record *rec;
     int r = store_record_in(t->store, op, l, key, &rec);
@@ -82,6 +88,8 @@ int records_lookup(struct tree *t, struct op *op, struct node dir, const char *n
         record_attr(t, n, rec, ret);
     else
         dir_getattr(t, op, n, ret);
+    if (shape->filtered)
+        ret->entry_valid_ms = 0; /* whether it belongs here may change before the record does */
     return 0;
 }
 
@@ -106,12 +114,14 @@ bool records_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, boo
         dir_getattr(t, NULL, n, ret);
     else
         record_attr(t, n, rec, ret);
+    if (shape->filtered)
+        ret->entry_valid_ms = 0;
     return true;
 }
 
 /* ---- reading a directory ---- */
 
-int tree_opendir(struct tree *t UNUSED, struct op *op UNUSED, uint64_t ino, struct tree_dir **ret)
+int tree_opendir(struct tree *t, struct op *op UNUSED, uint64_t ino, struct tree_dir **ret)
 {
     struct node n = node_from_ino(ino);
     if (n.kind >= KIND_COUNT || !shape_is_dir(n.kind))
@@ -120,6 +130,7 @@ int tree_opendir(struct tree *t UNUSED, struct op *op UNUSED, uint64_t ino, stru
     if (!dir)
         return -ENOMEM;
     dir->node = n;
+    list_append(&t->dirs, &dir->open);
     *ret = dir;
     return 0;
 }
@@ -139,6 +150,7 @@ static void drop_walk(struct tree_dir *dir)
 void tree_closedir(struct tree *t UNUSED, struct tree_dir *dir)
 {
     drop_walk(dir);
+    list_remove(&dir->open);
     free(dir);
 }
 
@@ -147,7 +159,6 @@ static bool emit_fixed(struct tree *t, struct op *op, const struct tree_dir *dir
                        tree_emit_fn *emit, void *data, size_t *emitted)
 {
     struct tree_attr attr;
-    const struct shape *shape = shape_of(dir->node.kind);
     for (uint64_t c = cookie; c < COOKIE_FIXED + KIND_COUNT - 1; c++) {
         const char *name;
         struct node n = dir->node;
@@ -155,7 +166,7 @@ static bool emit_fixed(struct tree *t, struct op *op, const struct tree_dir *dir
             name = c < COOKIE_DOT ? "." : "..";
             attr_init(t, dir->node, &attr);
             if (c >= COOKIE_DOT)
-                attr.ino = node_ino((struct node){.kind = shape->parent, .key = n.key});
+                attr.ino = node_ino(node_parent(dir->node));
             attr.attr_valid_ms = -1; /* the kernel knows both */
         } else {
             n.kind = (enum node_kind)(c + 1 - COOKIE_FIXED);
@@ -188,6 +199,26 @@ static void seek(struct tree_dir *dir, uint64_t cookie)
     }
 }
 
+/* The walk has failed. The last whole one is read in its place, if the store lets it serve (the API
+ * is away). If not, and nothing was read, the next reader of this handle begins anew. */
+static bool fall_back(struct tree *t, struct op *op, const struct form *form, struct tree_dir *dir)
+{
+    const struct api_failure failure = op->failure;
+    struct walk *older = NULL;
+    bool found = form->walk(t, op, dir->node, &older) == 0 && older->complete;
+    if (found || !dir->started)
+        drop_walk(dir);
+    if (!found) {
+        walk_unref(older);
+        op->failure = failure;
+        return false;
+    }
+    dir->walk = older;
+    dir->reading = dir->started = true;
+    walk_reader(older, 1);
+    return true;
+}
+
 int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t cookie,
                  tree_emit_fn *emit, void *data)
 {
@@ -215,10 +246,11 @@ int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t c
                 return 0;
             int r = store_walk_more(t->store, op, w, dir->index);
             if (r != 0) {
-                /* What failed is over: the next reader of this handle begins anew. */
-                if (r < 0 && !dir->started)
-                    drop_walk(dir);
-                return r;
+                if (r > 0 || !fall_back(t, op, form, dir))
+                    return r;
+                w = dir->walk;
+                seek(dir, cookie);
+                continue;
             }
         }
         char name[NAME_MAX + 1];

@@ -20,7 +20,6 @@ struct value_node {
 struct open_inode {
     uint64_t hash; /* of the content that its pages may hold */
     unsigned files;
-    bool mixed; /* a file with another content has been open beside: no page is to be believed */
 };
 
 struct tree {
@@ -38,7 +37,9 @@ struct tree {
 
     struct map values; /* key of a KIND_*_FIELD node -> struct value_node */
     size_t values_sweep_at;
-    struct map open_inodes; /* ino -> struct open_inode */
+    struct map open_inodes;  /* ino -> struct open_inode */
+    uint64_t last_ticket;    /* of a notification to the kernel */
+    struct list files, dirs; /* that are open: a signal ends the mount under their readers */
 };
 
 struct tree_dir {
@@ -49,6 +50,7 @@ struct tree_dir {
     size_t index;      /* where the reader that got `last_cookie` goes on */
     bool second;       /* at ID/ of walk->keys[index], ID.json is done */
     uint64_t last_cookie;
+    struct list open; /* in tree.dirs */
 };
 
 /* How a form of node behaves. Functions that a form has no use for are NULL. */
@@ -123,6 +125,8 @@ int link_target(const struct tree *t, struct node n, struct buf *out);
 int text_getattr(struct tree *t, struct op *op, struct node n, struct tree_attr *ret);
 int text_text(struct tree *t, struct op *op, struct node n, struct buf *out);
 extern const char tree_readme[];
-/* ctl: one line. */
+/* ctl: one line. control_prepare() finds the faults in it and waits for what it needs, so that
+ * control_run() need not wait, or waits for what a refresh just before it has ended. */
+int control_prepare(struct tree *t, struct op *op, char *line);
 int control_run(struct tree *t, struct op *op, char *line);
 int control_help(struct buf *out);

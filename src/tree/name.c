@@ -100,13 +100,19 @@ int alias_lookup(struct tree *t, struct op *op, struct node dir, const char *nam
     ret->entry_valid_ms = 0;
     uint64_t key;
     int r = store_find(t->store, op, shape->res, parts.name, parts.len, &key);
+    if (r == 0 && shape->filtered) {
+        struct record *rec;
+        struct listing *l = dir_listing(t, dir);
+        r = l ? store_record_in(t->store, op, l, key, &rec) : -ENOMEM;
+    }
     return r == 0 ? link_found(t, op, kind, key, ret) : r;
 }
 
 /* ---- by-name/ and by-email/ ---- */
 
-/* The file name of a record in its names directory. False when it has no name. */
-static bool file_name(struct tree *t, enum resource res, struct walk *w, const struct record *rec,
+/* The file name of a record in its names directory, with its id where others have the same name.
+ * False when it has no name. */
+static bool file_name(struct tree *t, enum resource res, const struct record *rec, bool shared,
                       char out[NAME_FILE_MAX + 1])
 {
     CLEANUP(buf_cleanup) struct buf text;
@@ -115,8 +121,28 @@ static bool file_name(struct tree *t, enum resource res, struct walk *w, const s
     if (!record_text(rec, resource_row(res)->name_member, &text))
         return false;
     name_to_file(text.data ? text.data : "", text.len, store_id(t->store, res, rec->key, id),
-                 w && store_name_shared(t->store, res, w, rec), ".json", out);
+                 shared, ".json", out);
     return true;
+}
+
+/* Whether the id belongs into the record's file name: others have the same name, or it looks as
+ * theirs does with an id ("x (5)", where 5 is one of two that are called "x"). */
+static bool needs_id(struct tree *t, enum resource res, struct walk *w, const struct record *rec)
+{
+    char file[NAME_FILE_MAX + 1];
+    struct name_parts parts;
+    CLEANUP(buf_cleanup) struct buf text;
+    buf_init(&text, API_TEXT_MAX);
+    if (store_name_shared(t->store, res, w, rec))
+        return true;
+    if (!file_name(t, res, rec, false, file) || !name_from_file(file, ".json", true, &parts) ||
+        !parts.id[0])
+        return false;
+    uint64_t key = store_key(t->store, res, parts.id);
+    const struct record *other = key && key != rec->key ? store_peek(t->store, res, key) : NULL;
+    return other && record_text(other, resource_row(res)->name_member, &text) &&
+           text.len == parts.len && memcmp(text.data ? text.data : "", parts.name, text.len) == 0 &&
+           store_name_shared(t->store, res, w, other);
 }
 
 /* Whether `name` is how the record of this key is called. */
@@ -125,21 +151,26 @@ static int check_name(struct tree *t, struct op *op, struct node dir, uint64_t k
 {
     const struct shape *shape = shape_of(dir.kind);
     struct record *rec;
-    struct walk *w = NULL;
+    struct walk *w;
     char expected[NAME_FILE_MAX + 1];
+    bool same;
     int r = store_record(t->store, op, shape->res, key, &rec);
     if (r != 0)
         return r;
-    if (!resource_row(shape->res)->name_filter) {
-        r = store_walk_whole(t->store, op, store_listing(t->store, shape->res, -1, 0), &w);
-        rec = store_peek(t->store, shape->res, key);
-        if (r != 0 || !rec)
-            return r ? r : -ENOENT;
+    if (resource_row(shape->res)->name_filter) {
+        /* Whether it shares its name only the whole listing tells: so it is found with its id and
+         * without, and one request is enough. */
+        same =
+            (file_name(t, shape->res, rec, false, expected) && strcasecmp(expected, name) == 0) ||
+            (file_name(t, shape->res, rec, true, expected) && strcasecmp(expected, name) == 0);
+        return same ? link_found(t, op, shape->entry, key, ret) : -ENOENT;
     }
-    if (!file_name(t, shape->res, w, rec, expected))
-        return -ENOENT;
-    bool same = resource_row(shape->res)->name_filter ? strcasecmp(expected, name) == 0
-                                                      : strcmp(expected, name) == 0;
+    r = store_walk_whole(t->store, op, store_listing(t->store, shape->res, -1, 0), &w);
+    rec = store_peek(t->store, shape->res, key);
+    if (r != 0 || !rec)
+        return r ? r : -ENOENT;
+    same = file_name(t, shape->res, rec, needs_id(t, shape->res, w, rec), expected) &&
+           strcmp(expected, name) == 0;
     return same ? link_found(t, op, shape->entry, key, ret) : -ENOENT;
 }
 
@@ -160,7 +191,8 @@ int names_lookup(struct tree *t, struct op *op, struct node dir, const char *nam
     /* It may be a name that itself ends in something in brackets. */
     uint64_t key;
     name_from_file(name, ".json", false, &parts);
-    if (email && !could_be_email(parts.name, parts.len))
+    /* Whatever an account holds stands here, quoted addresses too: what is listed must be found. */
+    if (email && !memchr(parts.name, '@', parts.len))
         return -ENOENT;
     int r = store_find(t->store, op, shape->res, parts.name, parts.len, &key);
     return r == 0 ? check_name(t, op, dir, key, name, ret) : r;
@@ -171,9 +203,12 @@ int names_walk(struct tree *t, struct op *op, struct node dir, struct walk **ret
     struct listing *home = store_listing(t->store, shape_of(dir.kind)->res, -1, 0);
     if (!home)
         return -ENOMEM;
-    int r = store_walk_whole(t->store, op, home, ret);
-    if (r == 0)
-        walk_ref(*ret);
+    struct walk *w; /* lent, and only when it is whole: *ret stays NULL while this waits */
+    int r = store_walk_whole(t->store, op, home, &w);
+    if (r == 0) {
+        walk_ref(w);
+        *ret = w;
+    }
     return r;
 }
 
@@ -182,7 +217,8 @@ bool names_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, bool 
 {
     const struct shape *shape = shape_of(dir->node.kind);
     const struct record *rec = store_peek(t->store, shape->res, key);
-    if (second || !rec || !file_name(t, shape->res, dir->walk, rec, name))
+    if (second || !rec ||
+        !file_name(t, shape->res, rec, needs_id(t, shape->res, dir->walk, rec), name))
         return false;
     link_found(t, NULL, shape->entry, key, ret);
     return true;

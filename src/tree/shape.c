@@ -52,7 +52,7 @@ const struct shape shapes[KIND_COUNT] = {
                        .alias = KIND_TAG_ALIAS, .dir_alias = KIND_TAG_DIR_ALIAS},
     [KIND_TAG]           = {RECORD(TAG_LIST, TAG, OPEN_MODE)},
     [KIND_TAG_DIR]       = {ENTRY_DIR(TAG_LIST, TAG)},
-    [KIND_TAG_CONTACTS]  = {PART(TAG_DIR, "contacts", TAG, CONTACT, CONTACT)},
+    [KIND_TAG_CONTACTS]  = {PART(TAG_DIR, "contacts", TAG, CONTACT, CONTACT), .alias = KIND_CONTACT_ALIAS},
     [KIND_TAG_NAMES]     = {NAMES(TAG_LIST, "by-name", TAG, TAG_LINK)},
     [KIND_TAG_LINK]      = {LINK(TAG_NAMES, TAG, "../%s.json")},
     [KIND_TAG_ALIAS]     = {LINK(TAG_LIST, TAG, "%s.json")},
@@ -105,6 +105,15 @@ const struct shape shapes[KIND_COUNT] = {
     [KIND_CTL]      = {TEXT(CONTROL, "ctl", OPEN_MODE, CTL)},
 };
 /* clang-format on */
+
+struct node node_parent(struct node n)
+{
+    struct node parent = {.kind = shapes[n.kind].parent, .key = n.key};
+    /* The root and its directories belong to no record. */
+    if (parent.kind == KIND_ROOT || shapes[parent.kind].parent == KIND_ROOT)
+        parent.key = 1;
+    return parent;
+}
 
 enum node_kind shape_child(enum node_kind parent, const char *name)
 {

@@ -67,6 +67,8 @@ int tree_create(const struct tree_options *options, struct tree **ret)
         .mode_name = options->mode_name,
         .values_sweep_at = 1024,
     };
+    list_init(&t->files);
+    list_init(&t->dirs);
     *ret = t;
     return 0;
 }
@@ -75,6 +77,10 @@ void tree_destroy(struct tree *t)
 {
     if (!t)
         return;
+    list_for_each_safe(it, &t->files)
+        tree_close(t, CONTAINER_OF(it, struct tree_file, open));
+    list_for_each_safe(it, &t->dirs)
+        tree_closedir(t, CONTAINER_OF(it, struct tree_dir, open));
     map_for_each(slot, &t->values)
         free(slot->value);
     map_finish(&t->values);
@@ -124,6 +130,8 @@ int tree_lookup(struct tree *t, struct op *op, uint64_t parent, const char *name
     struct node dir = node_from_ino(parent);
     if (!node_known(dir) || !shape_is_dir(dir.kind))
         return -ENOTDIR;
+    if (strlen(name) > NAME_MAX)
+        return -ENAMETOOLONG;
 
     enum node_kind child = shape_child(dir.kind, name);
     if (child != KIND_ROOT && !absent_here(t, child)) {
@@ -181,10 +189,8 @@ int tree_path(struct tree *t, uint64_t ino, struct buf *out)
     const struct shape *shape = shape_of(n.kind);
     const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
 
-    struct node parent = {.kind = shape->parent, .key = v ? v->owner : n.key};
-    if (parent.kind == KIND_ROOT)
-        parent.key = 1;
-    tree_path(t, node_ino(parent), out);
+    const struct node at = {.kind = n.kind, .key = v ? v->owner : n.key};
+    tree_path(t, node_ino(node_parent(at)), out);
     if (out->len)
         buf_append_byte(out, '/');
 
@@ -212,9 +218,24 @@ static int wait_for_kernel(struct tree *t, struct op *op, struct record *rec)
     return op->expired ? 0 : op_wait(op, t->kernel->queue);
 }
 
+int tree_wait_kernel(struct tree *t, struct op *op, uint64_t *ticket)
+{
+    if (!*ticket)
+        *ticket = t->last_ticket;
+    if (!*ticket || !t->kernel || t->kernel->done(t->kernel->data, *ticket) || op->expired)
+        return 0;
+    return op_wait(op, t->kernel->queue);
+}
+
 /* Decides whether the kernel's pages may serve this file. */
 static int share_pages(struct tree *t, struct record *rec, struct tree_file *file)
 {
+    if (t->ttl_ms == 0) {
+        /* Nothing is to be kept; and the size that the kernel holds for the inode, which other
+         * readers renew all the time, says nothing about this text. */
+        file->direct_io = true;
+        return 0;
+    }
     struct open_inode *oi = map_get(&t->open_inodes, file->ino);
     if (!oi) {
         oi = malloc(sizeof(*oi));
@@ -230,7 +251,6 @@ static int share_pages(struct tree *t, struct record *rec, struct tree_file *fil
     file->counted = true;
     if (oi->hash != rec->hash) {
         /* Somebody still reads the old text: this file's bytes go past the pages. */
-        oi->mixed = true;
         file->direct_io = true;
         return 0;
     }
@@ -254,6 +274,8 @@ int tree_open(struct tree *t, struct op *op, uint64_t ino, bool write, struct tr
     struct buf text;
     buf_init(&text, TREE_TEXT_MAX);
     struct tree_file *file = calloc(1, sizeof(*file));
+    if (file)
+        list_append(&t->files, &file->open);
     int r = file ? form->text(t, op, n, &text) : -ENOMEM;
     if (r == 0) {
         file->ino = ino;
@@ -267,7 +289,8 @@ int tree_open(struct tree *t, struct op *op, uint64_t ino, bool write, struct tr
             r = wait_for_kernel(t, op, rec);
         if (r == 0 && rec && shape->form == FORM_RECORD)
             r = share_pages(t, rec, file);
-        if (shape->form == FORM_TEXT)
+        /* Not worth keeping: they are short, or of now. */
+        if (shape->form == FORM_TEXT || shape->form == FORM_VALUE)
             file->direct_io = true;
     }
     if (r == 0 && !(file->text = buf_take(&text, &file->len)))
@@ -283,17 +306,39 @@ int tree_open(struct tree *t, struct op *op, uint64_t ino, bool write, struct tr
     return 0;
 }
 
+void tree_file_attr(struct tree *t, const struct tree_file *file, struct tree_attr *ret)
+{
+    struct node n = node_from_ino(file->ino);
+    const struct shape *shape = shape_of(n.kind);
+    const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
+    const struct record *rec = NULL;
+    attr_init(t, n, ret);
+    if (shape->form == FORM_RECORD)
+        rec = store_peek(t->store, shape->res, n.key);
+    else if (v)
+        rec = store_peek(t->store, shape->owner, v->owner);
+    if (rec && shape->form == FORM_RECORD)
+        record_attr(t, n, rec, ret);
+    else if (rec)
+        ret->mtime_ns = rec->mtime_ns;
+    ret->size = file->len;
+    ret->entry_valid_ms = ret->attr_valid_ms = 0;
+}
+
 void tree_close(struct tree *t, struct tree_file *file)
 {
     struct open_inode *oi = file->counted ? map_get(&t->open_inodes, file->ino) : NULL;
     if (oi && --oi->files == 0) {
         struct node n = node_from_ino(file->ino);
         struct record *rec = store_peek(t->store, shape_of(n.kind)->res, n.key);
-        if (oi->mixed && rec)
+        /* The last reads may have put an older text into the kernel's pages, after they were
+         * dropped for the newer one. */
+        if (rec && rec->hash != oi->hash)
             rec->kernel_hash = 0;
         map_remove(&t->open_inodes, file->ino);
         free(oi);
     }
+    list_remove(&file->open);
     free(file->text);
     free(file);
 }
@@ -303,19 +348,28 @@ int tree_refuse_change(struct tree *t UNUSED, struct op *op, uint64_t ino UNUSED
     return op_fail(op, -EROFS, "this version of systemefs only reads: nothing was sent");
 }
 
-int tree_write(struct tree *t, struct op *op, uint64_t ino, const char *text, size_t len)
+static int write_lines(struct tree *t, struct op *op, const char *text, size_t len,
+                       int (*each)(struct tree *t, struct op *op, char *line))
 {
-    if (node_from_ino(ino).kind != KIND_CTL)
-        return tree_refuse_change(t, op, ino);
     char *copy = strndup(text, len);
     if (!copy)
         return -ENOMEM;
     int r = 0;
     char *rest = copy, *line;
     while (r == 0 && (line = strsep(&rest, "\n")))
-        r = control_run(t, op, line);
+        r = each(t, op, line);
     free(copy);
     return r;
+}
+
+int tree_write(struct tree *t, struct op *op, uint64_t ino, const char *text, size_t len)
+{
+    if (node_from_ino(ino).kind != KIND_CTL)
+        return tree_refuse_change(t, op, ino);
+    /* First whatever may have to wait, for all lines: this runs again after a wait, and a refresh
+     * that is done again would undo what was waited for. */
+    int r = write_lines(t, op, text, len, control_prepare);
+    return r == 0 ? write_lines(t, op, text, len, control_run) : r;
 }
 
 /* ---- what the kernel must be told ---- */
@@ -348,7 +402,7 @@ static void record_changed(struct tree *t, enum resource res, struct record *rec
     if (rec->kernel_hash)
         ticket = t->kernel->invalidate(t->kernel->data, node_ino(record_node(res, rec->key)));
     if (ticket)
-        rec->kernel_ticket = ticket;
+        rec->kernel_ticket = t->last_ticket = ticket;
     rec->kernel_hash = 0;
 }
 

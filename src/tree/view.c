@@ -17,6 +17,11 @@ void record_attr(const struct tree *t, struct node n, const struct record *rec,
     ret->mtime_ns = rec->mtime_ns;
     ret->nlink = 1U + rec->places;
     ret->entry_valid_ms = ret->attr_valid_ms = store_record_valid_ms(t->store, rec);
+    /* The kernel has one size for all who have the file open, and ends everybody's reading there:
+     * while somebody reads an older text, it is to ask each time (see tree_file_attr). */
+    const struct open_inode *oi = map_get(&t->open_inodes, ret->ino);
+    if (oi && oi->hash != rec->hash)
+        ret->attr_valid_ms = 0;
 }
 
 int record_unreadable(struct tree *t, struct op *op, struct node n, uint64_t parent,
@@ -294,11 +299,12 @@ int members_lookup(struct tree *t, struct op *op, struct node dir, const char *n
     if (!key)
         return -ENOENT;
     struct node n = {.kind = shape->entry, .key = key};
-    r = store_record(t->store, op, shape->res, key, &rec);
+    r = store_record_of_many(t->store, op, shape->res, key, &rec);
     if (r == 0)
         record_attr(t, n, rec, ret);
     else if (r < 0 && r != -ENOENT)
         return record_unreadable(t, op, n, node_ino(dir), name, ret);
+    ret->entry_valid_ms = 0; /* the owner may lose it before it changes itself */
     return r;
 }
 
@@ -314,6 +320,7 @@ bool members_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, boo
     const struct record *rec = store_peek(t->store, shape->res, key);
     if (rec) {
         record_attr(t, n, rec, ret);
+        ret->entry_valid_ms = 0;
         return true;
     }
     /* Its full record is not known yet: the name is enough for ls, and ls -l will ask. */

@@ -323,7 +323,7 @@ static void test_sandbox(void **state UNUSED)
              path_of("arguments"));
     write_program(body);
     struct daemon_sandbox s = {0};
-    assert_int_equal(daemon_sandbox_start(" --contacts  5\t--seed 3 ", &s, &why), 0);
+    assert_int_equal(daemon_sandbox_start(" --contacts  5\t--seed 3 ", false, &s, &why), 0);
     assert_string_equal(s.url, "http://127.0.0.1:9");
     assert_string_equal(s.key, "key-1");
     assert_string_equal(s.gateway_key, "key-2");
@@ -362,7 +362,7 @@ static void test_sandbox_fails(void **state UNUSED)
         write_program(cases[i].body);
         struct daemon_sandbox s = {0};
         buf_reset(&why);
-        int r = daemon_sandbox_start(NULL, &s, &why);
+        int r = daemon_sandbox_start(NULL, false, &s, &why);
         if (!why.data || !strstr(why.data, cases[i].why))
             fail_msg("\"%s\" is not in \"%s\"", cases[i].why, why.data ? why.data : "");
         assert_int_equal(r, cases[i].error);
@@ -371,7 +371,7 @@ static void test_sandbox_fails(void **state UNUSED)
     unlink(path_of("systemefs-sandbox"));
     struct daemon_sandbox s = {0};
     buf_reset(&why);
-    assert_int_equal(daemon_sandbox_start(NULL, &s, &why), -ECHILD);
+    assert_int_equal(daemon_sandbox_start(NULL, false, &s, &why), -ECHILD);
     assert_non_null(strstr(why.data, "exit code 127"));
     setenv("PATH", before, 1);
 }

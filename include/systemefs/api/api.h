@@ -33,7 +33,7 @@ struct api_options {
 };
 
 int api_create(const struct api_options *options, struct api **ret);
-/* Calls under way must have ended (net_destroy). Accepts NULL; wipes its copy of the key. */
+/* Calls under way must have ended. Accepts NULL; wipes its copy of the key. */
 void api_destroy(struct api *a);
 
 /* Whether this resource can be asked for at all (connections need the gateway). */

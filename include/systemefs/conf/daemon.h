@@ -80,8 +80,10 @@ struct daemon_sandbox {
  * Starts a systemefs-sandbox and waits until it listens, 20 seconds at most. It is looked for
  * beside this program, in ../sandbox and ./sandbox from there (the build tree), then in PATH.
  * `args` are further arguments, split at blanks, or NULL. It is told to end with the thread that
- * calls this, so that must be one that lives as long as the mount.
+ * calls this, so that must be one that lives as long as the mount. With `background` it never holds
+ * our standard error: what it says of a start that fails is passed on, and nothing after that.
  */
-int daemon_sandbox_start(const char *args, struct daemon_sandbox *ret, struct buf *why);
+int daemon_sandbox_start(const char *args, bool background, struct daemon_sandbox *ret,
+                         struct buf *why);
 /* Ends it (SIGTERM, at most three seconds, SIGKILL) and frees the strings. Accepts a zeroed one.*/
 void daemon_sandbox_stop(struct daemon_sandbox *s);

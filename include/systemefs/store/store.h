@@ -115,6 +115,10 @@ static inline struct json record_json(const struct record *rec)
 /* 0, STORE_WAIT, or -errno with op->failure. -ENOENT: no such record. */
 int store_record(struct store *s, struct op *op, enum resource res, uint64_t key,
                  struct record **ret);
+/* The same for one of a handful, as the tags of a contact are: what is not at hand is asked for by
+ * a page of its collection, which will hold the others, too. */
+int store_record_of_many(struct store *s, struct op *op, enum resource res, uint64_t key,
+                         struct record **ret);
 /* What is at hand, fresh or not; NULL when there is no text. Never asks. */
 struct record *store_peek(const struct store *s, enum resource res, uint64_t key);
 /* Milliseconds for which it need not be asked for again; 0 when it is past its time. */
@@ -185,7 +189,7 @@ int store_record_in(struct store *s, struct op *op, struct listing *l, uint64_t 
                     struct record **ret);
 /* Milliseconds for which a complete walk is fresh; 0 when there is none. */
 int64_t store_listing_valid_ms(const struct store *s, const struct listing *l);
-/* Wall time of the last change that was seen in it, 0 when it was never read whole. */
+/* Wall time of the last change that was seen in it, 0 when none was. */
 int64_t listing_changed_ns(const struct listing *l);
 
 /* ---- human names ---- */

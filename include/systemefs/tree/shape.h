@@ -164,6 +164,8 @@ static inline struct node node_from_ino(uint64_t ino)
                          .key = ino & ((UINT64_C(1) << 56) - 1)};
 }
 
+/* The directory in which a node is at home. Not for a value, whose key is made from two. */
+struct node node_parent(struct node n);
 /* The fixed child of that name, or KIND_ROOT when there is none. */
 enum node_kind shape_child(enum node_kind parent, const char *name);
 /* Where records of this resource are at home, and the file they are. */

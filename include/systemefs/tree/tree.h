@@ -54,7 +54,7 @@ struct tree_options {
 };
 
 int tree_create(const struct tree_options *options, struct tree **ret);
-/* All files and directories must be closed. Accepts NULL. */
+/* Closes the files and directories that are still open. Accepts NULL. */
 void tree_destroy(struct tree *t);
 /* The store's callbacks; data is a struct tree ** (the tree is made after the store). */
 void tree_store_changed(void *data, enum resource res, uint64_t key);
@@ -89,12 +89,20 @@ struct tree_file {
     size_t len;
     bool keep_cache; /* the kernel's pages hold this very content */
     bool direct_io;  /* the kernel's pages must not be used */
-    bool counted;    /* private */
+
+    /* private */
+    bool counted;
+    struct list open; /* in tree.files */
 };
 int tree_open(struct tree *t, struct op *op, uint64_t ino, bool write, struct tree_file **ret);
 void tree_close(struct tree *t, struct tree_file *file);
+/* What stat(2) shows to whoever reads that open file: its own size, not that of a newer content.
+ * Asks nothing. */
+void tree_file_attr(struct tree *t, const struct tree_file *file, struct tree_attr *ret);
 /* Writes to a file that takes commands (ctl). Returns 0 or -errno for the whole text. */
 int tree_write(struct tree *t, struct op *op, uint64_t ino, const char *text, size_t len);
+/* Waits until the kernel has dropped all that it was told to drop so far (`*ticket` 0: begin). */
+int tree_wait_kernel(struct tree *t, struct op *op, uint64_t *ticket);
 /* Why a change of this node (or of a name in this directory) is refused: always an errno. */
 int tree_refuse_change(struct tree *t, struct op *op, uint64_t ino);
 
