@@ -38,6 +38,6 @@ struct session {
 extern const struct fuse_lowlevel_ops session_ops;
 
 /* Looks at the requests that were interrupted: those whose caller is to die are answered. */
-void ops_check_interrupts(struct session *s);
+void requests_check_interrupts(struct session *s);
 /* Answers every request under way with this errno. */
-void ops_end_all(struct session *s, int error);
+void requests_end_all(struct session *s, int error);

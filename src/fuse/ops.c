@@ -2,188 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <sys/types.h>
 #include <sys/xattr.h>
 
-#include "internal.h"
-
-#define LOG_MODULE "fuse"
-#include "systemefs/base/log.h"
-
-struct request;
-
-/* A kind of request. `run` replies and returns 0, or returns STORE_WAIT or -errno. */
-struct handler {
-    const char *name; /* as `errors` shows it */
-    int (*run)(struct request *r);
-    bool follow_up; /* comes after a lookup that has asked: see op.follow_up */
-};
-
-struct request {
-    struct op op;
-    struct session *session;
-    const struct handler *handler;
-    struct list all; /* in session->requests while parked */
-    fuse_req_t req;
-    fuse_ino_t ino;
-    struct fuse_file_info fi;
-    char *name; /* of the entry in the directory `ino`, or NULL */
-    char *data; /* what is written; the name of an attribute */
-    size_t size;
-    off_t offset;
-    uint64_t ticket; /* of the kernel's notifications that it waits for at its end */
-    bool written;    /* what it writes has been carried out */
-    bool interrupted;
-};
-
-static void request_free(struct request *r)
-{
-    op_end(&r->op);
-    list_remove(&r->all);
-    r->session->suspects -= r->interrupted;
-    free(r->name);
-    free(r->data);
-    free(r);
-}
-
-/* The reason goes to the journal under the path that the person used. */
-static void tell_reason(struct request *r)
-{
-    struct tree *t = r->session->tree;
-    CLEANUP(buf_cleanup) struct buf path;
-    buf_init(&path, 8192);
-    tree_path(t, r->ino, &path);
-    if (r->name)
-        buf_printf(&path, "%s%s", path.len ? "/" : "", r->name);
-    journal_failure(r->session->journal, r->handler->name, path.data ? path.data : "/",
-                    r->name ? 0 : r->ino, r->name ? r->ino : 0, &r->op.failure);
-}
-
-static void request_fail(struct request *r, int error)
-{
-    if (r->op.failure.error)
-        tell_reason(r);
-    fuse_reply_err(r->req, -error);
-    request_free(r);
-}
-
-static void request_run(struct request *r)
-{
-    int result = r->handler->run(r);
-    if (result == STORE_WAIT)
-        return;
-    if (result < 0)
-        request_fail(r, result);
-    else
-        request_free(r);
-}
-
-static void request_resume(struct op *op)
-{
-    request_run(CONTAINER_OF(op, struct request, op));
-}
-
-/* Called by libfuse in the middle of reading a request: only takes note. */
-static void on_interrupt(fuse_req_t req UNUSED, void *data)
-{
-    struct request *r = data;
-    r->session->suspects += !r->interrupted;
-    r->interrupted = true;
-    r->session->look_again_ms = 0;
-}
-
-static struct request *request_new(fuse_req_t req, const struct handler *handler, fuse_ino_t ino,
-                                   const char *name, const struct fuse_file_info *fi)
-{
-    struct session *s = fuse_req_userdata(req);
-    struct request *r = malloc(sizeof(*r));
-    char *copy = name ? strdup(name) : NULL;
-    if (!r || (name && !copy)) {
-        free(r);
-        free(copy);
-        fuse_reply_err(req, ENOMEM);
-        return NULL;
-    }
-    *r = (struct request){.session = s, .handler = handler, .req = req, .ino = ino, .name = copy};
-    if (fi)
-        r->fi = *fi;
-    list_init(&r->all);
-    r->op.resume = request_resume;
-    r->op.follow_up = handler->follow_up;
-    op_begin(s->store, &r->op);
-    return r;
-}
-
-static void request_start(struct request *r)
-{
-    int result = r->handler->run(r);
-    if (result == STORE_WAIT) {
-        list_append(&r->session->requests, &r->all);
-        fuse_req_interrupt_func(r->req, on_interrupt, r);
-    } else if (result < 0) {
-        request_fail(r, result);
-    } else {
-        request_free(r);
-    }
-}
-
-/* ---- interrupts ---- */
-
-/*
- * Whether the caller has a signal pending that means "stop". The kernel sends FUSE_INTERRUPT for
- * every signal, also for the timers of git and the preemption of Go programs, which break when a
- * file operation fails with EINTR. So we look which signal it is; where that cannot be seen
- * (another PID namespace), the interrupt is taken at its word.
- */
-static bool wants_to_stop(pid_t tid)
-{
-    static const int stopping[] = {SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM};
-    char path[48], line[256];
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-    FILE *f = tid > 0 ? fopen(path, "re") : NULL;
-    if (!f)
-        return true;
-    unsigned long long pending = 0, set;
-    while (fgets(line, sizeof(line), f))
-        if (sscanf(line, "SigPnd: %llx", &set) == 1 || sscanf(line, "ShdPnd: %llx", &set) == 1)
-            pending |= set;
-    fclose(f);
-    for (size_t i = 0; i < ARRAY_SIZE(stopping); i++)
-        if (pending & (1ULL << (stopping[i] - 1)))
-            return true;
-    return false;
-}
-
-#define LOOK_AGAIN_MS 100 /* a second signal makes no second interrupt: so look */
-
-void ops_check_interrupts(struct session *s)
-{
-    int64_t now = clock_mono_ms(s->clock);
-    if (!s->suspects || now < s->look_again_ms)
-        return;
-    s->look_again_ms = now + LOOK_AGAIN_MS;
-    list_for_each_safe(it, &s->requests) {
-        struct request *r = CONTAINER_OF(it, struct request, all);
-        if (r->interrupted && wants_to_stop(fuse_req_ctx(r->req)->pid)) {
-            r->op.failure.error = 0; /* the person knows why */
-            request_fail(r, -EINTR);
-        }
-    }
-}
-
-void ops_end_all(struct session *s, int error)
-{
-    list_for_each_safe(it, &s->requests) {
-        struct request *r = CONTAINER_OF(it, struct request, all);
-        r->op.failure.error = 0;
-        request_fail(r, -error);
-    }
-}
+#include "request.h"
 
 /* ---- replies ---- */
 
@@ -249,7 +73,7 @@ static int run_lookup(struct request *r)
         return result;
     fill_entry(r->session, &attr, &entry);
     if (fuse_reply_entry(r->req, &entry) == 0)
-        tree_told(r->session->tree, attr.ino);
+        tree_remember(r->session->tree, attr.ino);
     return 0;
 }
 
@@ -352,7 +176,7 @@ static bool fill(void *data, const char *name, const struct tree_attr *attr, uin
         return false;
     f->used += need;
     if (f->plus && entry.ino)
-        tree_told(r->session->tree, attr->ino);
+        tree_remember(r->session->tree, attr->ino);
     return true;
 }
 

@@ -139,7 +139,7 @@ int session_mount(struct session *s, struct tree *tree, const char *mountpoint)
 
 void session_unmount(struct session *s)
 {
-    ops_end_all(s, ENOTCONN);
+    requests_end_all(s, ENOTCONN);
     if (s->mounted)
         fuse_session_unmount(s->fuse);
     s->mounted = false;
@@ -206,7 +206,7 @@ int session_run(struct session *s)
             take_signals(s);
         if (fds[FD_NOTIFY].readable)
             notify_collect(s->notify);
-        ops_check_interrupts(s);
+        requests_check_interrupts(s);
         http_turn(s->http);
         net_turn(s->net);
         store_turn(s->store);

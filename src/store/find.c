@@ -229,12 +229,15 @@ int store_find(struct store *s, struct op *op, enum resource res, const char *na
     if (!home)
         return op_fail(op, -ENOMEM, "no memory");
     struct walk *w = listing_fresh_whole(s, home, op);
+    int unknown = -ENOENT;
     if (!w && resource_row(res)->name_filter) {
         int r = find_by_filter(s, op, res, name, len, ret_key);
         bool away = r < 0 && (op->failure.away || op->expired);
         if (!away || !home->complete)
             return r;
-        w = home->complete; /* what the last whole listing said is better than nothing */
+        /* The last whole listing may know the name; that it does not proves nothing by now. */
+        unknown = r;
+        w = home->complete;
     }
     if (!w) {
         int r = store_walk_whole(s, op, home, &w);
@@ -246,7 +249,7 @@ int store_find(struct store *s, struct op *op, enum resource res, const char *na
         return op_fail(op, -ENOMEM, "no memory");
     uint64_t value = (uint64_t)(uintptr_t)map_get(names, name_hash(res, name, len));
     if (!value)
-        return -ENOENT;
+        return unknown;
     if (value & SHARED)
         return op_fail(op, -ENOENT,
                        "more than one %s has this name: by-name/ lists them with their ids",

@@ -183,7 +183,9 @@ bool trouble_applies(const struct store *s, const struct trouble *t, const struc
         return true;
     if (!t)
         return false;
-    return t->seq > op->seq || (op->follow_up && store_now(s) - t->at_ms < STORE_REPEAT_MS);
+    if (t->seq > op->seq)
+        return true;
+    return op->follow_up && t->seq > s->refreshed && store_now(s) - t->at_ms < STORE_REPEAT_MS;
 }
 
 int trouble_fail(struct op *op, const struct trouble *t)

@@ -103,7 +103,7 @@ bool records_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, boo
                    char name[NAME_MAX + 1], struct tree_attr *ret)
 {
     const struct shape *shape = shape_of(dir->node.kind);
-    const struct record *rec = store_peek(t->store, shape->res, key);
+    struct record *rec = store_peek(t->store, shape->res, key);
     char id[RESOURCE_ID_TEXT_MAX + 1];
     if (!rec || (second && !shape->entry_dir_listed))
         return false;

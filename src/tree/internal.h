@@ -77,8 +77,8 @@ void attr_init(const struct tree *t, struct node n, struct tree_attr *ret);
 /* view: records and their values */
 int record_getattr(struct tree *t, struct op *op, struct node n, struct tree_attr *ret);
 int record_file_text(struct tree *t, struct op *op, struct node n, struct buf *out);
-void record_attr(const struct tree *t, struct node n, const struct record *rec,
-                 struct tree_attr *ret);
+/* What leaves here the kernel may hold: the record notes it, so that a change of it is told. */
+void record_attr(const struct tree *t, struct node n, struct record *rec, struct tree_attr *ret);
 int value_getattr(struct tree *t, struct op *op, struct node n, struct tree_attr *ret);
 int value_text(struct tree *t, struct op *op, struct node n, struct buf *out);
 int values_lookup(struct tree *t, struct op *op, struct node dir, const char *name,

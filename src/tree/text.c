@@ -36,99 +36,109 @@ static int print_requests(struct tree *t, struct buf *out)
 }
 
 /* One row a figure: `status` and `metrics` show the same ones. */
-struct figures {
-    struct net_stats net;
-    struct store_stats store;
-    struct journal_counts journal;
-    int64_t now_ms;
+enum figure {
+    QUOTA_LIMIT,
+    QUOTA_LEFT,
+    QUOTA_REFILL,
+    RECORDS,
+    RECORD_BYTES,
+    LISTINGS,
+    OPERATIONS,
+    REQUESTS_WAITING,
+    REQUESTS_SENT,
+    REQUESTS,
+    BYTES_RECEIVED,
+    FAILURES,
+    API_AWAY,
+    FIGURE_COUNT,
 };
 
-static int64_t quota_limit(const struct figures *f) { return f->net.quota.limit; }
-static int64_t quota_left(const struct figures *f) { return f->net.quota.remaining; }
-static int64_t quota_refill(const struct figures *f)
-{
-    if (f->net.quota.refill_ms < 0)
-        return -1;
-    return MAX(INT64_C(0), f->net.quota.refill_ms - f->now_ms + 999) / 1000;
-}
-static int64_t records(const struct figures *f) { return (int64_t)f->store.records; }
-static int64_t record_bytes(const struct figures *f) { return (int64_t)f->store.bytes; }
-static int64_t listings(const struct figures *f) { return (int64_t)f->store.listings; }
-static int64_t operations(const struct figures *f) { return f->store.operations; }
-static int64_t waiting(const struct figures *f) { return f->net.waiting; }
-static int64_t sent(const struct figures *f) { return f->net.sent; }
-static int64_t requests(const struct figures *f) { return (int64_t)f->journal.requests; }
-static int64_t received(const struct figures *f) { return (int64_t)f->journal.bytes; }
-static int64_t failures(const struct figures *f) { return (int64_t)f->journal.failures; }
-static int64_t away(const struct figures *f) { return f->store.away; }
-
+/* clang-format off */
 static const struct {
     const char *label;  /* in `status` */
     const char *metric; /* in `metrics`, behind "systemefs_" */
     const char *type, *help;
-    int64_t (*value)(const struct figures *f); /* below 0: not known */
 } rows[] = {
-    {"quota-limit", "quota_limit", "gauge", "Requests that the account may make in a time frame.", quota_limit},
-    {"quota-left", "quota_left", "gauge", "Requests that are left now.", quota_left},
-    {"quota-refill-seconds", "quota_refill_seconds", "gauge", "Seconds until the quota refills.", quota_refill},
-    {"records-cached", "records_cached", "gauge", "Records held in memory.", records},
-    {"bytes-cached", "record_bytes_cached", "gauge", "Bytes of their text.", record_bytes},
-    {"listings-known", "listings_known", "gauge", "Collections and parts of collections looked at.", listings},
-    {"operations-under-way", "operations", "gauge", "File operations under way.", operations},
-    {"requests-waiting", "requests_waiting", "gauge", "API requests that wait to be sent.", waiting},
-    {"requests-under-way", "requests_sent", "gauge", "API requests that wait for their answer.", sent},
-    {"requests-made", "requests_total", "counter", "API requests since the start, retries included.", requests},
-    {"bytes-received", "received_bytes_total", "counter", "Bytes of answers, as they came over the wire.", received},
-    {"failures", "failures_total", "counter", "File operations that failed with a reason.", failures},
-    {"api-away", "api_away", "gauge", "1 while the API cannot be reached.", away},
+    [QUOTA_LIMIT] = {"quota-limit", "quota_limit", "gauge", "Requests that the account may make in a time frame."},
+    [QUOTA_LEFT] = {"quota-left", "quota_left", "gauge", "Requests that are left now."},
+    [QUOTA_REFILL] = {"quota-refill-seconds", "quota_refill_seconds", "gauge", "Seconds until the quota refills."},
+    [RECORDS] = {"records-cached", "records_cached", "gauge", "Records held in memory."},
+    [RECORD_BYTES] = {"bytes-cached", "record_bytes_cached", "gauge", "Bytes of their text."},
+    [LISTINGS] = {"listings-known", "listings_known", "gauge", "Collections and parts of collections looked at."},
+    [OPERATIONS] = {"operations-under-way", "operations", "gauge", "File operations under way."},
+    [REQUESTS_WAITING] = {"requests-waiting", "requests_waiting", "gauge", "API requests that wait to be sent."},
+    [REQUESTS_SENT] = {"requests-under-way", "requests_sent", "gauge", "API requests that wait for their answer."},
+    [REQUESTS] = {"requests-made", "requests_total", "counter", "API requests since the start, retries included."},
+    [BYTES_RECEIVED] = {"bytes-received", "received_bytes_total", "counter", "Bytes of answers, as they came over the wire."},
+    [FAILURES] = {"failures", "failures_total", "counter", "File operations that failed with a reason."},
+    [API_AWAY] = {"api-away", "api_away", "gauge", "1 while the API cannot be reached."},
 };
+/* clang-format on */
+_Static_assert(ARRAY_SIZE(rows) == FIGURE_COUNT, "a row for each figure");
 
-static void get_figures(struct tree *t, struct figures *f)
+/* Below 0: not known. */
+static void get_figures(struct tree *t, int64_t v[FIGURE_COUNT], struct journal_counts *journal)
 {
-    net_get_stats(t->net, &f->net);
-    store_get_stats(t->store, &f->store);
-    journal_get_counts(t->journal, &f->journal);
-    f->now_ms = clock_mono_ms(t->clock);
+    struct net_stats net;
+    struct store_stats store;
+    net_get_stats(t->net, &net);
+    store_get_stats(t->store, &store);
+    journal_get_counts(t->journal, journal);
+
+    int64_t refill_ms = net.quota.refill_ms - clock_mono_ms(t->clock);
+    v[QUOTA_LIMIT] = net.quota.limit;
+    v[QUOTA_LEFT] = net.quota.remaining;
+    v[QUOTA_REFILL] = net.quota.refill_ms < 0 ? -1 : (MAX(INT64_C(0), refill_ms) + 999) / 1000;
+    v[RECORDS] = (int64_t)store.records;
+    v[RECORD_BYTES] = (int64_t)store.bytes;
+    v[LISTINGS] = (int64_t)store.listings;
+    v[OPERATIONS] = store.operations;
+    v[REQUESTS_WAITING] = net.waiting;
+    v[REQUESTS_SENT] = net.sent;
+    v[REQUESTS] = (int64_t)journal->requests;
+    v[BYTES_RECEIVED] = (int64_t)journal->bytes;
+    v[FAILURES] = (int64_t)journal->failures;
+    v[API_AWAY] = store.away;
 }
 
 static int print_status(struct tree *t, struct buf *out)
 {
-    struct figures f;
+    int64_t v[FIGURE_COUNT];
+    struct journal_counts journal;
     char when[TIME_TEXT_MAX];
-    get_figures(t, &f);
+    get_figures(t, v, &journal);
     buf_printf(out, "version: %s\nmode: %s\nurl: %s\n", SYSTEMEFS_VERSION, t->mode_name, t->url);
     buf_printf(out, "connection: %s\n", t->connection ? t->connection : "-");
     buf_printf(out, "since: %s\n", time_format(t->start_ns, false, when));
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        int64_t v = rows[i].value(&f);
-        if (v < 0)
+        if (v[i] < 0)
             buf_printf(out, "%s: unknown\n", rows[i].label);
         else
-            buf_printf(out, "%s: %" PRId64 "\n", rows[i].label, v);
+            buf_printf(out, "%s: %" PRId64 "\n", rows[i].label, v[i]);
     }
     return buf_error(out);
 }
 
 static int print_metrics(struct tree *t, struct buf *out)
 {
-    struct figures f;
-    get_figures(t, &f);
+    int64_t v[FIGURE_COUNT];
+    struct journal_counts journal;
+    get_figures(t, v, &journal);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        int64_t v = rows[i].value(&f);
-        if (v >= 0)
+        if (v[i] >= 0)
             buf_printf(out,
                        "# HELP systemefs_%s %s\n# TYPE systemefs_%s %s\nsystemefs_%s %" PRId64 "\n",
                        rows[i].metric, rows[i].help, rows[i].metric, rows[i].type, rows[i].metric,
-                       v);
+                       v[i]);
     }
     buf_append_str(out, "# HELP systemefs_answers_total API answers by class of status.\n"
                         "# TYPE systemefs_answers_total counter\n");
-    for (size_t i = 0; i < ARRAY_SIZE(f.journal.by_class); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(journal.by_class); i++) {
         char class[8] = "none";
         if (i)
             snprintf(class, sizeof(class), "%zuxx", i);
         buf_printf(out, "systemefs_answers_total{class=\"%s\"} %" PRIu64 "\n", class,
-                   f.journal.by_class[i]);
+                   journal.by_class[i]);
     }
     return buf_error(out);
 }

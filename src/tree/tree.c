@@ -144,20 +144,13 @@ int tree_lookup(struct tree *t, struct op *op, uint64_t parent, const char *name
     return form_of(dir)->lookup ? form_of(dir)->lookup(t, op, dir, name, ret) : -ENOENT;
 }
 
-void tree_told(struct tree *t, uint64_t ino)
+void tree_remember(struct tree *t, uint64_t ino)
 {
     struct node n = node_from_ino(ino);
-    if (!node_known(n))
-        return;
-    if (shape_of(n.kind)->form == FORM_RECORD) {
-        struct record *rec = store_peek(t->store, shape_of(n.kind)->res, n.key);
-        if (rec)
-            rec->kernel_hash = rec->hash;
-    } else if (shape_of(n.kind)->form == FORM_VALUE) {
-        struct value_node *v = value_node_of(t, n);
-        if (v)
-            v->lookups++;
-    }
+    struct value_node *v =
+        node_known(n) && shape_of(n.kind)->form == FORM_VALUE ? value_node_of(t, n) : NULL;
+    if (v)
+        v->lookups++;
 }
 
 void tree_forget(struct tree *t, uint64_t ino, uint64_t count)
@@ -206,10 +199,23 @@ int tree_path(struct tree *t, uint64_t ino, struct buf *out)
 
 /* ---- files ---- */
 
-/* Waits until the kernel has dropped what it held of an older content. */
-static int wait_for_kernel(struct tree *t, struct op *op, struct record *rec)
+/*
+ * Waits until the kernel has dropped what it held of an older content.
+ *
+ * It was told when the content changed; but attributes of the older content may have been on their
+ * way into the kernel just then (in the reply to a readdir that a reader had not worked off), for
+ * an inode that the kernel did not have yet and so could not invalidate. Now that it is opened it
+ * has it: told once more, it takes nothing that was asked before.
+ */
+static int wait_for_kernel(struct tree *t, struct op *op, uint64_t ino, struct record *rec)
 {
-    if (!rec->kernel_ticket || !t->kernel)
+    if (!t->kernel)
+        return 0;
+    if (rec->kernel_behind) {
+        rec->kernel_behind = false;
+        rec->kernel_ticket = t->kernel->invalidate(t->kernel->data, ino);
+    }
+    if (!rec->kernel_ticket)
         return 0;
     if (t->kernel->done(t->kernel->data, rec->kernel_ticket)) {
         rec->kernel_ticket = 0;
@@ -227,12 +233,18 @@ int tree_wait_kernel(struct tree *t, struct op *op, uint64_t *ticket)
     return op_wait(op, t->kernel->queue);
 }
 
-/* Decides whether the kernel's pages may serve this file. */
+/*
+ * Decides whether the kernel's pages may serve this file.
+ *
+ * The kernel has one size and one set of pages for an inode, whoever has it open, and renews the
+ * size with every stat: a reader of the older text and a stat that tells the newer size can meet in
+ * the same microsecond. So a record that keeps changing is read past the pages. Not every one that
+ * has changed: such a file cannot be mapped shared (ENODEV).
+ */
 static int share_pages(struct tree *t, struct record *rec, struct tree_file *file)
 {
-    if (t->ttl_ms == 0) {
-        /* Nothing is to be kept; and the size that the kernel holds for the inode, which other
-         * readers renew all the time, says nothing about this text. */
+    bool restless = rec->restless && clock_wall_ns(t->clock) - rec->mtime_ns < STORE_RESTLESS_NS;
+    if (t->ttl_ms == 0 || restless) {
         file->direct_io = true;
         return 0;
     }
@@ -254,8 +266,9 @@ static int share_pages(struct tree *t, struct record *rec, struct tree_file *fil
         file->direct_io = true;
         return 0;
     }
-    file->keep_cache = rec->kernel_hash == rec->hash;
-    rec->kernel_hash = rec->hash;
+    file->keep_cache = rec->pages_hash == rec->hash;
+    rec->pages_hash = rec->hash;
+    rec->kernel_told = true;
     return 0;
 }
 
@@ -286,7 +299,7 @@ int tree_open(struct tree *t, struct op *op, uint64_t ino, bool write, struct tr
         else if (v)
             rec = store_peek(t->store, shape->owner, v->owner);
         if (rec)
-            r = wait_for_kernel(t, op, rec);
+            r = wait_for_kernel(t, op, ino, rec);
         if (r == 0 && rec && shape->form == FORM_RECORD)
             r = share_pages(t, rec, file);
         /* Not worth keeping: they are short, or of now. */
@@ -311,7 +324,7 @@ void tree_file_attr(struct tree *t, const struct tree_file *file, struct tree_at
     struct node n = node_from_ino(file->ino);
     const struct shape *shape = shape_of(n.kind);
     const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
-    const struct record *rec = NULL;
+    struct record *rec = NULL;
     attr_init(t, n, ret);
     if (shape->form == FORM_RECORD)
         rec = store_peek(t->store, shape->res, n.key);
@@ -334,7 +347,7 @@ void tree_close(struct tree *t, struct tree_file *file)
         /* The last reads may have put an older text into the kernel's pages, after they were
          * dropped for the newer one. */
         if (rec && rec->hash != oi->hash)
-            rec->kernel_hash = 0;
+            rec->pages_hash = 0;
         map_remove(&t->open_inodes, file->ino);
         free(oi);
     }
@@ -399,11 +412,13 @@ static void record_changed(struct tree *t, enum resource res, struct record *rec
     if (!t->kernel)
         return;
     uint64_t ticket = invalidate_values(t, res, rec->key);
-    if (rec->kernel_hash)
+    if (rec->kernel_told) {
         ticket = t->kernel->invalidate(t->kernel->data, node_ino(record_node(res, rec->key)));
+        rec->kernel_behind = true;
+    }
     if (ticket)
         rec->kernel_ticket = t->last_ticket = ticket;
-    rec->kernel_hash = 0;
+    rec->pages_hash = 0;
 }
 
 void tree_store_changed(void *data, enum resource res, uint64_t key)

@@ -9,10 +9,10 @@
 
 /* ---- a record's file ---- */
 
-void record_attr(const struct tree *t, struct node n, const struct record *rec,
-                 struct tree_attr *ret)
+void record_attr(const struct tree *t, struct node n, struct record *rec, struct tree_attr *ret)
 {
     attr_init(t, n, ret);
+    rec->kernel_told = true;
     ret->size = rec->size;
     ret->mtime_ns = rec->mtime_ns;
     ret->nlink = 1U + rec->places;
@@ -37,7 +37,13 @@ int record_unreadable(struct tree *t, struct op *op, struct node n, uint64_t par
         journal_failure(t->journal, "read", path.data ? path.data : "", node_ino(n), parent,
                         &op->failure);
     attr_init(t, n, ret);
-    ret->entry_valid_ms = ret->attr_valid_ms = 0;
+    /* Not known, but not 0: GNU tar does not open an empty file that everybody may read, and would
+     * put one into a backup without a word. */
+    ret->size = 1;
+    /* getfattr looks the name up three times, and would wait for three time-outs to tell the reason
+     * of one. Whatever fails at once is tried anew at once. */
+    ret->entry_valid_ms = op->failure.error == -ETIMEDOUT ? STORE_REPEAT_MS : 0;
+    ret->attr_valid_ms = 0;
     return 0;
 }
 
@@ -317,7 +323,7 @@ bool members_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, boo
     if (second)
         return false;
     snprintf(name, NAME_MAX + 1, "%s.json", store_id(t->store, shape->res, key, id));
-    const struct record *rec = store_peek(t->store, shape->res, key);
+    struct record *rec = store_peek(t->store, shape->res, key);
     if (rec) {
         record_attr(t, n, rec, ret);
         ret->entry_valid_ms = 0;

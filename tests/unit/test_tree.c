@@ -435,7 +435,7 @@ static void test_paths(void **state UNUSED)
         assert_int_equal(grove_open(&g, made_up[i], false, &file), -ESTALE);
         assert_int_equal(grove_readlink(&g, made_up[i]), -EINVAL);
         assert_int_equal(grove_getxattr(&g, made_up[i], "user.systemefs.id"), -ENODATA);
-        tree_told(g.tree, made_up[i]);
+        tree_remember(g.tree, made_up[i]);
         tree_forget(g.tree, made_up[i], 1);
         op_begin(g.w.store, &op);
         assert_int_equal(tree_opendir(g.tree, &op, made_up[i], &dir), -ENOTDIR);

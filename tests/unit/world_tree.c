@@ -109,7 +109,7 @@ int grove_lookup(struct grove *g, uint64_t parent, const char *name)
     struct call c = {.ino = parent, .name = name};
     int r = call_run(g, &c, run_lookup);
     if (r == 0)
-        tree_told(g->tree, g->attr.ino);
+        tree_remember(g->tree, g->attr.ino);
     return r;
 }
 

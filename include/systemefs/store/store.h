@@ -33,13 +33,14 @@
 #include "systemefs/base/map.h"
 #include "systemefs/store/op.h"
 
-#define STORE_KEY_BITS    56      /* a key fits beside a kind in an inode number */
-#define STORE_AWAY_MS     3000    /* how long the API is taken to be away after a failure */
-#define STORE_REPEAT_MS   1000    /* how long a failure is answered again to a follow-up */
-#define STORE_UNKNOWN_MAX 8192    /* ids remembered that have no record */
-#define STORE_FINDS_MAX   4096    /* searches by name remembered */
-#define STORE_INTERN_MAX  1000000 /* slugs and UUIDs */
-#define STORE_LISTING_MAX ((size_t)16 << 20) /* records of one listing */
+#define STORE_KEY_BITS    56   /* a key fits beside a kind in an inode number */
+#define STORE_AWAY_MS     3000 /* how long the API is taken to be away after a failure */
+#define STORE_REPEAT_MS   1000 /* how long a failure is answered again to a follow-up */
+#define STORE_UNKNOWN_MAX 8192 /* ids remembered that have no record */
+#define STORE_RESTLESS_NS INT64_C(10000000000) /* what "soon" means for a record's changes */
+#define STORE_FINDS_MAX   4096                 /* searches by name remembered */
+#define STORE_INTERN_MAX  1000000              /* slugs and UUIDs */
+#define STORE_LISTING_MAX ((size_t)16 << 20)   /* records of one listing */
 
 struct store_options {
     struct api *api;
@@ -85,12 +86,15 @@ struct record {
     int64_t mtime_ns;   /* when this content was first seen; at first the record's own date */
     int64_t fetched_ms; /* mono time of the answer */
     uint64_t hash;      /* of the text */
-    /* For the layer above: the content that the kernel was last told of (0: none), and the
-     * ticket of the notification that takes an older content out of its cache (0: none). */
-    uint64_t kernel_hash, kernel_ticket;
+    /* For the layer above, about the kernel: the content that its pages hold (0: not known), the
+     * ticket of the notification that takes an older content out of its cache (0: none), whether
+     * it was ever told anything, and whether the content has changed since it was last opened. */
+    uint64_t pages_hash, kernel_ticket;
+    bool kernel_told, kernel_behind;
     uint32_t len;    /* bytes of text */
     uint32_t size;   /* bytes of the file: the pretty form */
     uint16_t places; /* how many records it names that list it in turn (its tags, its course) */
+    bool restless;   /* it has changed, and changed again soon; mtime_ns says when */
     bool stale;      /* served past its time, because the API is away */
 
     /* private */

@@ -117,8 +117,8 @@ typedef bool tree_emit_fn(void *data, const char *name, const struct tree_attr *
  * before it, not a position: a listing that changes skips and repeats nothing. */
 int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t cookie,
                  tree_emit_fn *emit, void *data);
-/* The kernel holds the attributes just emitted or looked up (a lookup count was taken). */
-void tree_told(struct tree *t, uint64_t ino);
+/* The kernel has counted a lookup of this node: what tree_forget() takes back. */
+void tree_remember(struct tree *t, uint64_t ino);
 
 /* Extended attributes: "user.systemefs.id", ... -ENODATA where there is none. */
 int tree_getxattr(struct tree *t, struct op *op, uint64_t ino, const char *name, struct buf *out);
