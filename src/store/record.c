@@ -175,7 +175,8 @@ uint64_t record_put(struct store *s, enum resource res, struct json item, uint64
             return 0;
         rec->hash = hash;
         int64_t wall = clock_wall_ns(s->clock);
-        rec->restless = !first && wall - rec->mtime_ns < STORE_RESTLESS_NS;
+        bool quick = !first && wall - rec->mtime_ns < STORE_QUICK_NS;
+        rec->changes = (uint8_t)(quick ? MIN(rec->changes + 1, UINT8_MAX) : !first);
         rec->mtime_ns = first ? own_date(res, rec, wall) : wall;
         if (!first && s->changed)
             s->changed(s->data, res, key);

@@ -8,6 +8,9 @@
 
 #include "internal.h"
 
+/* So many changes in quick succession make a record one that keeps changing. */
+#define RESTLESS_CHANGES 3
+
 const struct form forms[FORM_COUNT] = {
     [FORM_FIXED] = {.type = S_IFDIR, .getattr = dir_getattr},
     [FORM_RECORDS] = {.type = S_IFDIR,
@@ -243,7 +246,8 @@ int tree_wait_kernel(struct tree *t, struct op *op, uint64_t *ticket)
  */
 static int share_pages(struct tree *t, struct record *rec, struct tree_file *file)
 {
-    bool restless = rec->restless && clock_wall_ns(t->clock) - rec->mtime_ns < STORE_RESTLESS_NS;
+    bool restless = rec->changes >= RESTLESS_CHANGES &&
+                    clock_wall_ns(t->clock) - rec->mtime_ns < STORE_QUICK_NS;
     if (t->ttl_ms == 0 || restless) {
         file->direct_io = true;
         return 0;

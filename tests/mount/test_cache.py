@@ -365,7 +365,7 @@ def test_refreshing_while_everybody_reads(mount, world):
     """A record that changes all the time was read torn: old bytes cut at the new size."""
     m = mount(world)
     m.json(f"contacts/{last(world)}.json")
-    for city in ("x", "y"):  # from here on it is known to be restless
+    for city in ("x", "y", "z"):  # from here on it is known to be restless
         world.change("patch_contact", id=last(world), fields={"city": city})
         m.ctl("refresh")
         m.json(f"contacts/{last(world)}.json")

@@ -180,6 +180,17 @@ def test_it_goes_away(account):
     assert "user.systemefs.error" not in os.listxattr(m / path)
 
 
+def test_the_reason_of_a_timeout_costs_no_other(account):
+    # getfattr looks a name up three times: each waited for a time-out of its own.
+    m = account()
+    path = f"contacts/{m.sandbox.people[70]['id']}.json"
+    m.sandbox.faults({"path": "/api/contacts/*", "action": "hang"})
+    fails(errno.ETIMEDOUT, m.read, path)
+    with m.sandbox.counting() as counted:
+        assert "no answer in time" in reason_of(m, path)
+    assert counted.total == 0, counted
+
+
 def test_a_refresh_asks_at_once(account):
     # The failure of a moment ago was told again, to a person who had just asked for a new try.
     m = account()

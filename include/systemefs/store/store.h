@@ -37,7 +37,7 @@
 #define STORE_AWAY_MS     3000 /* how long the API is taken to be away after a failure */
 #define STORE_REPEAT_MS   1000 /* how long a failure is answered again to a follow-up */
 #define STORE_UNKNOWN_MAX 8192 /* ids remembered that have no record */
-#define STORE_RESTLESS_NS INT64_C(10000000000) /* what "soon" means for a record's changes */
+#define STORE_QUICK_NS    INT64_C(10000000000) /* changes closer than this are in quick succession */
 #define STORE_FINDS_MAX   4096                 /* searches by name remembered */
 #define STORE_INTERN_MAX  1000000              /* slugs and UUIDs */
 #define STORE_LISTING_MAX ((size_t)16 << 20)   /* records of one listing */
@@ -94,7 +94,7 @@ struct record {
     uint32_t len;    /* bytes of text */
     uint32_t size;   /* bytes of the file: the pretty form */
     uint16_t places; /* how many records it names that list it in turn (its tags, its course) */
-    bool restless;   /* it has changed, and changed again soon; mtime_ns says when */
+    uint8_t changes; /* of its content in quick succession, the last at mtime_ns */
     bool stale;      /* served past its time, because the API is away */
 
     /* private */
