@@ -461,7 +461,8 @@ int store_walk_whole(struct store *s, struct op *op, struct listing *l, struct w
     if (r < 0)
         return r;
     r = w->complete ? 0 : store_walk_more(s, op, w, w->count);
-    *ret = w;
+    if (r == 0)
+        *ret = w;
     walk_unref(w); /* the listing holds it */
     return r;
 }
