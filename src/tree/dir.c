@@ -57,6 +57,38 @@ int dir_getattr(struct tree *t, struct op *op UNUSED, struct node n, struct tree
     return 0;
 }
 
+/*
+ * Whether a record is there, told by what belongs to it: 0 with the answer ("no" proves nothing), or
+ * STORE_WAIT. A course cannot be asked for alone; whoever walks into its directory comes for its
+ * enrollments, and their first page names it. So that page is asked for, and not the whole list
+ * of courses before it.
+ */
+static int proof_below(struct tree *t, struct op *op, struct node n, bool *ret)
+{
+    *ret = false;
+    for (enum node_kind kind = KIND_ROOT + 1; kind < KIND_COUNT; kind++) {
+        const struct shape *below = shape_of(kind);
+        if (below->parent != n.kind || below->form != FORM_RECORDS || !below->filtered)
+            continue;
+        const struct resource_filter *filter =
+            &resource_row(below->res)->filters[resource_filter_by(below->res, below->owner)];
+        struct listing *l = dir_listing(t, (struct node){.kind = kind, .key = n.key});
+        struct walk *w;
+        if (!filter->member || !l || store_walk(t->store, op, l, &w) < 0)
+            continue;
+        int r = store_walk_more(t->store, op, w, 0);
+        const struct record *first =
+            r == 0 && w->count ? store_peek(t->store, below->res, w->keys[0]) : NULL;
+        char id[RESOURCE_ID_TEXT_MAX + 1];
+        walk_unref(w);
+        if (r == STORE_WAIT)
+            return r;
+        store_id(t->store, below->owner, n.key, id);
+        *ret = *ret || (first && record_names(first, filter->member, id));
+    }
+    return 0;
+}
+
 int records_lookup(struct tree *t, struct op *op, struct node dir, const char *name,
                    struct tree_attr *ret)
 {
@@ -79,6 +111,13 @@ int records_lookup(struct tree *t, struct op *op, struct node dir, const char *n
         return -ENOENT;
     struct node n = {.kind = kind, .key = key};
     struct record *rec;
+    if (!file && !resource_row(shape->res)->item_get && !store_peek(t->store, shape->res, key) &&
+        !store_listing_valid_ms(t->store, l)) {
+        bool proven;
+        int r = proof_below(t, op, n, &proven);
+        if (r != 0 || proven)
+            return r ? r : dir_getattr(t, op, n, ret);
+    }
     int r = store_record_in(t->store, op, l, key, &rec);
     if (r < 0 && r != -ENOENT && file)
         return record_unreadable(t, op, n, node_ino(dir), name, ret);
