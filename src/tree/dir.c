@@ -58,8 +58,8 @@ int dir_getattr(struct tree *t, struct op *op UNUSED, struct node n, struct tree
 }
 
 /*
- * Whether a record is there, told by what belongs to it: 0 with the answer ("no" proves nothing), or
- * STORE_WAIT. A course cannot be asked for alone; whoever walks into its directory comes for its
+ * Whether a record is there, told by what belongs to it: 0 with the answer ("no" proves nothing),
+ * or STORE_WAIT. A course cannot be asked for alone; whoever walks into its directory comes for its
  * enrollments, and their first page names it. So that page is asked for, and not the whole list
  * of courses before it.
  */
