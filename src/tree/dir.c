@@ -211,8 +211,7 @@ static bool emit_fixed(struct tree *t, struct op *op, const struct tree_dir *dir
             n.kind = (enum node_kind)(c + 1 - COOKIE_FIXED);
             const struct shape *child = shape_of(n.kind);
             name = child->name;
-            if (!name || child->hidden || child->parent != dir->node.kind ||
-                (child->form == FORM_RECORDS && !api_has(t->api, child->res)))
+            if (!name || child->hidden || child->parent != dir->node.kind || absent_here(t, n.kind))
                 continue;
             tree_getattr(t, op, node_ino(n), &attr);
         }

@@ -71,6 +71,8 @@ struct form {
 };
 extern const struct form forms[FORM_COUNT];
 
+/* Whether it is a directory that this account's way in does not have (connections/). */
+bool absent_here(const struct tree *t, enum node_kind kind);
 /* Type, permissions, owner's number of links, and times that are good for most nodes. */
 void attr_init(const struct tree *t, struct node n, struct tree_attr *ret);
 

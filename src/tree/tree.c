@@ -120,8 +120,7 @@ int tree_getattr(struct tree *t, struct op *op, uint64_t ino, struct tree_attr *
     return form_of(n)->getattr(t, op, n, ret);
 }
 
-/* Directories that this account's way in does not have. */
-static bool absent_here(const struct tree *t, enum node_kind kind)
+bool absent_here(const struct tree *t, enum node_kind kind)
 {
     const struct shape *shape = shape_of(kind);
     return shape->form == FORM_RECORDS && !api_has(t->api, shape->res);
@@ -201,6 +200,16 @@ int tree_path(struct tree *t, uint64_t ino, struct buf *out)
 }
 
 /* ---- files ---- */
+
+/* The record whose content a file shows, if it is at hand. */
+static struct record *record_behind(const struct tree *t, struct node n)
+{
+    const struct shape *shape = shape_of(n.kind);
+    const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
+    if (v)
+        return store_peek(t->store, shape->owner, v->owner);
+    return shape->form == FORM_RECORD ? store_peek(t->store, shape->res, n.key) : NULL;
+}
 
 /*
  * Waits until the kernel has dropped what it held of an older content.
@@ -296,12 +305,7 @@ int tree_open(struct tree *t, struct op *op, uint64_t ino, bool write, struct tr
     int r = file ? form->text(t, op, n, &text) : -ENOMEM;
     if (r == 0) {
         file->ino = ino;
-        const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
-        struct record *rec = NULL;
-        if (shape->form == FORM_RECORD)
-            rec = store_peek(t->store, shape->res, n.key);
-        else if (v)
-            rec = store_peek(t->store, shape->owner, v->owner);
+        struct record *rec = record_behind(t, n);
         if (rec)
             r = wait_for_kernel(t, op, ino, rec);
         if (r == 0 && rec && shape->form == FORM_RECORD)
@@ -326,15 +330,9 @@ int tree_open(struct tree *t, struct op *op, uint64_t ino, bool write, struct tr
 void tree_file_attr(struct tree *t, const struct tree_file *file, struct tree_attr *ret)
 {
     struct node n = node_from_ino(file->ino);
-    const struct shape *shape = shape_of(n.kind);
-    const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
-    struct record *rec = NULL;
+    struct record *rec = record_behind(t, n);
     attr_init(t, n, ret);
-    if (shape->form == FORM_RECORD)
-        rec = store_peek(t->store, shape->res, n.key);
-    else if (v)
-        rec = store_peek(t->store, shape->owner, v->owner);
-    if (rec && shape->form == FORM_RECORD)
+    if (rec && shape_of(n.kind)->form == FORM_RECORD)
         record_attr(t, n, rec, ret);
     else if (rec)
         ret->mtime_ns = rec->mtime_ns;
@@ -347,7 +345,7 @@ void tree_close(struct tree *t, struct tree_file *file)
     struct open_inode *oi = file->counted ? map_get(&t->open_inodes, file->ino) : NULL;
     if (oi && --oi->files == 0) {
         struct node n = node_from_ino(file->ino);
-        struct record *rec = store_peek(t->store, shape_of(n.kind)->res, n.key);
+        struct record *rec = record_behind(t, n);
         /* The last reads may have put an older text into the kernel's pages, after they were
          * dropped for the newer one. */
         if (rec && rec->hash != oi->hash)
