@@ -1,5 +1,6 @@
 /* systemefs: builds the house from the bottom to the top, mounts it, and takes it down again. */
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,11 @@
 #include "systemefs/base/clock.h"
 #include "systemefs/conf/daemon.h"
 #include "systemefs/conf/options.h"
+#include "systemefs/conf/state.h"
 #include "systemefs/fuse/session.h"
 #include "systemefs/net/http.h"
 #include "systemefs/net/net.h"
+#include "systemefs/store/shelf.h"
 #include "systemefs/store/store.h"
 #include "systemefs/tree/tree.h"
 
@@ -33,6 +36,8 @@ struct program {
     struct journal *journal;
     struct net *net;
     struct api *api;
+    struct disk *disk;
+    struct shelf *shelf;
     struct store *store;
     struct session *session;
     struct tree *tree;
@@ -85,6 +90,23 @@ static uint64_t random_seed(const struct clock *clock)
     return seed;
 }
 
+/* Drafts and trash. Without them nothing could be saved safely, so without them there is no mount;
+ * only where nothing can be written anyway they may be missing. */
+static int open_shelf(struct program *p, struct buf *why)
+{
+    CLEANUP(buf_cleanup) struct buf directory;
+    buf_init(&directory, PATH_MAX);
+    int r = state_directory(&p->options, &directory);
+    if (r == 0)
+        r = disk_open(directory.data, &p->disk, why);
+    if (r < 0 && p->options.ro) {
+        log_warn("no drafts and no trash: %s", why->len ? why->data : strerror(-r));
+        buf_reset(why);
+        r = 0;
+    }
+    return r < 0 ? r : shelf_create(p->disk, &clock_system, &p->shelf);
+}
+
 static int build(struct program *p)
 {
     const struct options *o = &p->options;
@@ -134,7 +156,11 @@ static int build(struct program *p)
         .timeout_ms = o->timeout_ms,
         .changed = tree_store_changed,
         .gone = tree_store_gone,
+        .replacing = tree_store_replacing,
         .data = &p->tree,
+        .shelf = p->shelf,
+        .access_type = o->access_type,
+        .dry_run = o->dry_run,
     };
     r = store_create(&store, &p->store);
     if (r < 0)
@@ -171,6 +197,9 @@ static int build(struct program *p)
                      : gateway  ? "gateway"
                                 : "direct",
         .connection = o->connection,
+        .shelf = p->shelf,
+        .delete_limit = o->delete_limit,
+        .dry_run = o->dry_run,
     };
     return tree_create(&tree, &p->tree);
 }
@@ -183,6 +212,8 @@ static void take_down(struct program *p)
     tree_destroy(p->tree);
     p->tree = NULL;
     store_destroy(p->store); /* cancels what is under way: the network must still be there */
+    shelf_destroy(p->shelf);
+    disk_close(p->disk);
     api_destroy(p->api);
     net_destroy(p->net);
     session_destroy(p->session);
@@ -214,7 +245,10 @@ static int run(struct program *p, struct buf *why)
     if (o->sandbox && use_sandbox(p, why) < 0)
         return fail(p, why, "the sandbox cannot be started");
 
-    int r = build(p);
+    int r = open_shelf(p, why);
+    if (r < 0)
+        return fail(p, why, strerror(-r));
+    r = build(p);
     if (r < 0) {
         if (r == -EINVAL && o->cacert && !p->http)
             buf_printf(why, "the CA file %s cannot be read", o->cacert);

@@ -10,7 +10,7 @@
 #include "systemefs/codec/url.h"
 
 #define URL_MAX     4096
-#define HEADERS_MAX 3 /* Accept, key, connection */
+#define HEADERS_MAX 3 /* Accept, key, connection; a body adds its type */
 
 struct api {
     struct net *net;
@@ -25,6 +25,7 @@ struct api_call {
     struct api *api;
     struct net_call *net_call;
     enum resource res;
+    enum http_method method;
     bool page;
     api_done_fn *done;
     void *data;
@@ -93,16 +94,18 @@ bool api_has(const struct api *a, enum resource res)
     return a->base[resource_row(res)->host] != NULL;
 }
 
+int api_item_path(enum resource res, const char *id, struct buf *out)
+{
+    buf_append_str(out, resource_row(res)->list_path);
+    buf_append_byte(out, '/');
+    return url_escape(id, strlen(id), out);
+}
+
 int api_url(const struct api *a, enum resource res, const char *id, struct buf *out)
 {
     const struct resource_row *row = resource_row(res);
     buf_append_str(out, a->base[row->host] ? a->base[row->host] : "");
-    buf_append_str(out, row->list_path);
-    if (id) {
-        buf_append_byte(out, '/');
-        url_escape(id, strlen(id), out);
-    }
-    return buf_error(out);
+    return id ? api_item_path(res, id, out) : buf_append_str(out, row->list_path);
 }
 
 bool api_record_id(enum resource res, struct json record, char out[RESOURCE_ID_TEXT_MAX + 1])
@@ -205,8 +208,11 @@ static void read_record(const struct api_call *call, struct json body, struct ap
 {
     const struct resource_row *row = resource_row(call->res);
     char id[RESOURCE_ID_TEXT_MAX + 1];
-    answer->record = body;
-    if (row->item_member && !json_member(body, row->item_member, &answer->record))
+    struct json inner;
+    bool wrapped = row->item_member && json_member(body, row->item_member, &inner);
+    answer->record = wrapped ? inner : body;
+    /* How the gateway answers a POST is documented nowhere: wrapped as elsewhere, or bare. */
+    if (row->item_member && !wrapped && call->method == HTTP_GET)
         wrong_shape(answer, "the record is missing");
     else if (json_type(answer->record) != JSON_OBJECT)
         wrong_shape(answer, "not an object");
@@ -253,6 +259,45 @@ static void read_page(const struct api_call *call, struct json body, struct api_
         wrong_shape(answer, "an empty page says that there is more");
 }
 
+static void read_body(const struct api_call *call, const struct http_response *response,
+                      struct api_answer *answer)
+{
+    struct json body;
+    struct json_error err = {.message = "no content"};
+    if (!response->body.data ||
+        json_check(response->body.data, response->body.len, &body, &err) < 0) {
+        char what[160];
+        snprintf(what, sizeof(what), "not JSON (%s, line %u)", err.message, err.line);
+        wrong_shape(answer, what);
+    } else if (call->page) {
+        read_page(call, body, answer);
+    } else {
+        read_record(call, body, answer);
+    }
+}
+
+/* A change may be answered with the record (200, 201), or with nothing that counts (202, 204, and
+ * whatever a DELETE says). */
+static void read_change(const struct api_call *call, const struct http_response *response,
+                        struct api_answer *answer)
+{
+    if (call->method == HTTP_DELETE || response->status == 202 || response->status == 204)
+        return;
+    read_body(call, response, answer);
+}
+
+/* What is not known of a change that did not end in a plain yes or no. */
+static void doubt(const struct net_result *result, struct api_failure *failure)
+{
+    static const char text[] = "; it may have been carried out";
+    const struct http_response *response = result->response;
+    bool no = failure->status >= 400 && failure->status < 500;
+    failure->maybe = !result->quota && !no && (response->sent || failure->status);
+    size_t len = strlen(failure->message);
+    if (failure->maybe && len + sizeof(text) <= sizeof(failure->message))
+        memcpy(failure->message + len, text, sizeof(text));
+}
+
 static void call_done(void *data, struct net_result *result)
 {
     struct api_call *call = data;
@@ -264,49 +309,64 @@ static void call_done(void *data, struct net_result *result)
     redact(call->api->key, response->detail, strlen(response->detail));
     api_judge(result, call->api->gateway, call->page, &answer.failure);
 
-    if (!answer.failure.error) {
-        struct json body;
-        struct json_error err = {.message = "no content"};
-        if (!response->body.data ||
-            json_check(response->body.data, response->body.len, &body, &err) < 0) {
-            char what[160];
-            snprintf(what, sizeof(what), "not JSON (%s, line %u)", err.message, err.line);
-            wrong_shape(&answer, what);
-        } else if (call->page) {
-            read_page(call, body, &answer);
-        } else {
-            read_record(call, body, &answer);
-        }
-    }
+    bool gone = call->method == HTTP_DELETE && answer.failure.status == 404 && result->tries > 1;
+    if (gone) /* by an earlier try, whose answer was lost */
+        answer.failure = (struct api_failure){.number = result->number};
+    else if (!answer.failure.error && call->method == HTTP_GET)
+        read_body(call, response, &answer);
+    else if (!answer.failure.error)
+        read_change(call, response, &answer);
+    if (answer.failure.error && call->method != HTTP_GET)
+        doubt(result, &answer.failure);
     call->done(call->data, &answer);
     free(call);
 }
 
-static struct api_call *submit(struct api *a, enum resource res, bool page, const char *url,
-                               enum net_priority priority, int64_t deadline_ms, api_done_fn *done,
-                               void *data)
+static struct api_call *submit(struct api *a, const struct api_call *like,
+                               const struct http_request *http, enum net_priority priority,
+                               int64_t deadline_ms)
 {
     struct api_call *call = malloc(sizeof(*call));
     if (!call)
         return NULL;
-    *call = (struct api_call){.api = a, .res = res, .page = page, .done = done, .data = data};
-    struct net_request request = {
-        .http =
-            {
-                .method = HTTP_GET,
-                .url = url,
-                .headers = a->headers[resource_row(res)->host],
-                .max_body = API_BODY_MAX,
-            },
-        .priority = priority,
-        .deadline_ms = deadline_ms,
-    };
+    *call = *like;
+    call->api = a;
+    call->method = http->method;
+    struct net_request request = {.http = *http, .priority = priority, .deadline_ms = deadline_ms};
+    request.http.max_body = API_BODY_MAX;
+    if (!request.http.headers)
+        request.http.headers = a->headers[resource_row(call->res)->host];
     call->net_call = net_submit(a->net, &request, call_done, call);
     if (!call->net_call) {
         free(call);
         return NULL;
     }
     return call;
+}
+
+struct api_call *api_change(struct api *a, const struct api_change *change, int64_t deadline_ms,
+                            api_done_fn *done, void *data)
+{
+    enum api_host host = resource_row(change->res)->host;
+    const char *headers[HEADERS_MAX + 2] = {0};
+    size_t n = 0;
+    for (; a->headers[host][n]; n++)
+        headers[n] = a->headers[host][n];
+    if (change->body)
+        headers[n] = change->method == HTTP_PATCH ? "Content-Type: application/merge-patch+json"
+                                                  : "Content-Type: application/json";
+    CLEANUP(buf_cleanup) struct buf url;
+    buf_init(&url, URL_MAX);
+    buf_append_str(&url, a->base[host] ? a->base[host] : "");
+    if (buf_append_str(&url, change->path) < 0)
+        return NULL;
+    const struct api_call call = {.res = change->res, .done = done, .data = data};
+    const struct http_request http = {.method = change->method,
+                                      .url = url.data,
+                                      .headers = headers,
+                                      .body = change->body,
+                                      .body_len = change->body_len};
+    return submit(a, &call, &http, NET_PERSON, deadline_ms);
 }
 
 struct api_call *api_get_record(struct api *a, enum resource res, const char *id,
@@ -317,7 +377,9 @@ struct api_call *api_get_record(struct api *a, enum resource res, const char *id
     buf_init(&url, URL_MAX);
     if (api_url(a, res, id, &url) < 0)
         return NULL;
-    return submit(a, res, false, url.data, priority, deadline_ms, done, data);
+    const struct api_call call = {.res = res, .done = done, .data = data};
+    const struct http_request http = {.method = HTTP_GET, .url = url.data};
+    return submit(a, &call, &http, priority, deadline_ms);
 }
 
 static void query_param(struct buf *url, char *sep, const char *name, const char *value)
@@ -345,6 +407,8 @@ struct api_call *api_get_page(struct api *a, const struct api_query *query,
     }
     if (query->filter >= 0)
         query_param(&url, &sep, row->filters[query->filter].param, query->by);
+    if (query->filter2 > 0)
+        query_param(&url, &sep, row->filters[query->filter2].param, query->by2);
     if (query->name)
         query_param(&url, &sep, row->name_filter, query->name);
     if (row->paged) {
@@ -359,7 +423,9 @@ struct api_call *api_get_page(struct api *a, const struct api_query *query,
     }
     if (buf_error(&url) < 0)
         return NULL;
-    return submit(a, query->res, true, url.data, priority, deadline_ms, done, data);
+    const struct api_call call = {.res = query->res, .page = true, .done = done, .data = data};
+    const struct http_request http = {.method = HTTP_GET, .url = url.data};
+    return submit(a, &call, &http, priority, deadline_ms);
 }
 
 void api_urge(struct api *a, struct api_call *call, enum net_priority priority, int64_t deadline_ms)

@@ -4,122 +4,126 @@
 
 #include "systemefs/base/macros.h"
 
-const struct resource_row resource_rows[RES_COUNT] = {
-    [RES_CONTACT] =
-        {
-            .name = "contact",
-            .list_path = "/api/contacts",
-            .items_member = "items",
-            .paged = true,
-            .item_get = true,
-            .writable = true,
-            .id_kind = ID_NUMBER,
-            .id_member = "id",
-            .name_member = "email",
-            .name_filter = "email",
-            .date_member = "registeredAt",
-            .filters = {{.param = "tags", .by = RES_TAG, .member = "tags[].id"}},
-        },
-    [RES_TAG] =
-        {
-            .name = "tag",
-            .list_path = "/api/tags",
-            .items_member = "items",
-            .paged = true,
-            .item_get = true,
-            .writable = true,
-            .id_kind = ID_NUMBER,
-            .id_member = "id",
-            .name_member = "name",
-            .date_member = "createdAt",
-        },
-    [RES_FIELD] =
-        {
-            .name = "contact field",
-            .list_path = "/api/contact_fields",
-            .items_member = "items",
-            .writable = true,
-            .id_kind = ID_SLUG,
-            .id_member = "slug",
-        },
-    [RES_COURSE] =
-        {
-            .name = "course",
-            .list_path = "/api/school/courses",
-            .items_member = "items",
-            .paged = true,
-            .id_kind = ID_NUMBER,
-            .id_member = "id",
-            .name_member = "name",
-        },
-    [RES_ENROLLMENT] =
-        {
-            .name = "enrollment",
-            .list_path = "/api/school/enrollments",
-            .items_member = "items",
-            .paged = true,
-            .id_kind = ID_NUMBER,
-            .id_member = "id",
-            .filters = {{.param = "course", .by = RES_COURSE, .member = "course.id"},
-                        {.param = "contact", .by = RES_CONTACT, .member = "contact.id"}},
-        },
-    [RES_COMMUNITY] =
-        {
-            .name = "community",
-            .list_path = "/api/community/communities",
-            .items_member = "items",
-            .paged = true,
-            .id_kind = ID_NUMBER,
-            .id_member = "id",
-            .name_member = "name",
-        },
-    [RES_MEMBERSHIP] =
-        {
-            .name = "membership",
-            .list_path = "/api/community/memberships",
-            .items_member = "items",
-            .paged = true,
-            .id_kind = ID_NUMBER,
-            .id_member = "id",
-            .filters = {{.param = "community", .by = RES_COMMUNITY, .member = "community.id"},
-                        {.param = "contact", .by = RES_CONTACT, .member = "contact.id"}},
-        },
-    [RES_SUBSCRIPTION] =
-        {
-            .name = "subscription",
-            .list_path = "/api/payment/subscriptions",
-            .items_member = "items",
-            .paged = true,
-            .list_needs_filter = true,
-            .id_kind = ID_NUMBER,
-            .id_member = "id",
-            .date_member = "createdAt",
-            .filters = {{.param = "contact", .by = RES_CONTACT}},
-        },
-    [RES_WEBHOOK] =
-        {
-            .name = "webhook",
-            .list_path = "/api/webhooks",
-            .items_member = "items",
-            .item_get = true,
-            .writable = true,
-            .id_kind = ID_UUID,
-            .id_member = "id",
-        },
-    [RES_CONNECTION] =
-        {
-            .name = "connection",
-            .host = HOST_CTRL,
-            .list_path = "/connections",
-            .list_query = "app=systeme",
-            .items_member = "connections",
-            .item_member = "connection",
-            .item_get = true,
-            .id_kind = ID_UUID,
-            .id_member = "connection_id",
-            .date_member = "creation_time",
-        },
+/* clang-format off */
+
+/* ---- what may be sent ---- */
+
+static const struct patch_member contact_members[] = {
+    {"email", PATCH_VALUE, .create = true},
+    {"locale", PATCH_VALUE, .create = true, .save = true},
+    {"fields", PATCH_PAIRS, .create = true, .save = true},
+    {"tags", PATCH_SET, .create = true, .save = true},
+    /* Where people, and much other software, look for them. The API ignores them silently. */
+    {"firstName", PATCH_ALIAS, .create = true, .save = true, .slug = "first_name"},
+    {"lastName", PATCH_ALIAS, .create = true, .save = true, .slug = "surname"},
+    {"phoneNumber", PATCH_ALIAS, .create = true, .save = true, .slug = "phone_number"},
+    {"id", PATCH_SERVER}, {"registeredAt", PATCH_SERVER}, {"sourceURL", PATCH_SERVER},
+    {"unsubscribed", PATCH_SERVER}, {"bounced", PATCH_SERVER}, {"needsConfirmation", PATCH_SERVER},
+    {0},
 };
+static const struct patch_member tag_members[] = {
+    {"name", PATCH_VALUE, .create = true, .save = true},
+    {"id", PATCH_SERVER}, {"createdAt", PATCH_SERVER},
+    {0},
+};
+static const struct patch_member field_members[] = {
+    {"fieldName", PATCH_VALUE, .create = true, .save = true},
+    {"slug", PATCH_VALUE, .create = true},
+    {0},
+};
+static const struct patch_member enrollment_members[] = {
+    {"courseId", PATCH_VALUE, .create = true, .in_path = true},
+    {"contactId", PATCH_VALUE, .create = true},
+    {"accessType", PATCH_VALUE, .create = true},
+    {"modules", PATCH_VALUE, .create = true},
+    {"course", PATCH_REFERENCE, .create = true, .slug = "courseId"},
+    {"contact", PATCH_REFERENCE, .create = true, .slug = "contactId"},
+    {"id", PATCH_SERVER}, {"active", PATCH_SERVER},
+    {0},
+};
+static const struct patch_member membership_members[] = {
+    {"communityId", PATCH_VALUE, .create = true, .in_path = true},
+    {"contactId", PATCH_VALUE, .create = true},
+    {"community", PATCH_REFERENCE, .create = true, .slug = "communityId"},
+    {"contact", PATCH_REFERENCE, .create = true, .slug = "contactId"},
+    {"id", PATCH_SERVER},
+    {0},
+};
+static const struct patch_member webhook_members[] = {
+    {"name", PATCH_VALUE, .create = true, .save = true},
+    {"secret", PATCH_VALUE, .create = true, .save = true}, /* never shown */
+    {"url", PATCH_VALUE, .create = true},
+    {"active", PATCH_VALUE, .create = true, .save = true},
+    {"subscriptions", PATCH_EVENTS, .create = true, .save = true},
+    {"id", PATCH_SERVER},
+    {0},
+};
+
+/* ---- the collections ---- */
+
+#define LISTED(label, path)    .name = label, .list_path = path, .items_member = "items"
+#define NUMBERED               .paged = true, .id_kind = ID_NUMBER, .id_member = "id"
+#define SAVED(how)             .can_save = true, .save = HTTP_##how
+
+const struct resource_row resource_rows[RES_COUNT] = {
+    [RES_CONTACT] = {
+        LISTED("contact", "/api/contacts"), NUMBERED, .item_get = true,
+        .name_member = "email", .name_filter = "email", .date_member = "registeredAt",
+        .filters = {{.param = "tags", .by = RES_TAG, .member = "tags[].id"}},
+        .members = contact_members, .create_path = "/api/contacts", .named_by = {"email"},
+        SAVED(PATCH), .can_remove = true,
+        .set = {.member = "tags", .path = "tags", .add_member = "tagId", .res = RES_TAG},
+    },
+    [RES_TAG] = {
+        LISTED("tag", "/api/tags"), NUMBERED, .item_get = true,
+        .name_member = "name", .date_member = "createdAt",
+        .members = tag_members, .create_path = "/api/tags", .named_by = {"name"}, SAVED(PUT), .can_remove = true,
+    },
+    [RES_FIELD] = {
+        LISTED("contact field", "/api/contact_fields"), .id_kind = ID_SLUG, .id_member = "slug",
+        .members = field_members, .create_path = "/api/contact_fields",
+        .named_by = {"fieldName", "slug"}, .shown_in_contacts = true, SAVED(PATCH), .can_remove = true,
+    },
+    [RES_COURSE] = {
+        LISTED("course", "/api/school/courses"), NUMBERED, .name_member = "name",
+    },
+    [RES_ENROLLMENT] = {
+        LISTED("enrollment", "/api/school/enrollments"), NUMBERED,
+        .filters = {{.param = "course", .by = RES_COURSE, .member = "course.id", .create_member = "courseId"},
+                    {.param = "contact", .by = RES_CONTACT, .member = "contact.id", .create_member = "contactId"}},
+        .members = enrollment_members, .create_path = "/api/school/courses/%s/enrollments",
+        .can_remove = true, .grant_member = "accessType",
+    },
+    [RES_COMMUNITY] = {
+        LISTED("community", "/api/community/communities"), NUMBERED, .name_member = "name",
+    },
+    [RES_MEMBERSHIP] = {
+        LISTED("membership", "/api/community/memberships"), NUMBERED,
+        .filters = {{.param = "community", .by = RES_COMMUNITY, .member = "community.id", .create_member = "communityId"},
+                    {.param = "contact", .by = RES_CONTACT, .member = "contact.id", .create_member = "contactId"}},
+        .members = membership_members, .create_path = "/api/community/communities/%s/memberships",
+        .create_later = true, .can_remove = true,
+    },
+    [RES_SUBSCRIPTION] = {
+        LISTED("subscription", "/api/payment/subscriptions"), NUMBERED,
+        .list_needs_filter = true, .date_member = "createdAt",
+        .filters = {{.param = "contact", .by = RES_CONTACT}},
+        .action = "cancel",
+        .words = {{"now", "{\"cancel\":\"Now\"}"}, {"period-end", "{\"cancel\":\"WhenBillingPeriodEnds\"}"}},
+    },
+    [RES_WEBHOOK] = {
+        LISTED("webhook", "/api/webhooks"), .item_get = true, .id_kind = ID_UUID, .id_member = "id",
+        .members = webhook_members, .create_path = "/api/webhooks", SAVED(PATCH), .can_remove = true,
+    },
+    [RES_CONNECTION] = {
+        .name = "connection", .host = HOST_CTRL, .list_path = "/connections", .list_query = "app=systeme",
+        .items_member = "connections", .item_member = "connection", .item_get = true,
+        .id_kind = ID_UUID, .id_member = "connection_id", .date_member = "creation_time",
+        .create_path = "/connections", .create_body = "{\"app\":\"systeme\"}",
+        .make_name = "systeme", .can_remove = true,
+    },
+};
+/* clang-format on */
 
 int resource_filter_by(enum resource res, enum resource by)
 {

@@ -16,9 +16,21 @@
 
 struct news {
     struct list queue;
-    uint64_t ticket;
+    uint64_t ticket; /* 0: of a name, nobody waits for it */
     uint64_t ino;
+    char name[]; /* in the directory `ino`; "": the inode itself */
 };
+
+/* A queue and the thread that works it off. */
+struct lane {
+    struct notify *notify;
+    pthread_t thread;
+    bool started;
+    pthread_cond_t more;
+    struct list queue;
+};
+
+enum { LANE_INODES, LANE_NAMES, LANE_COUNT };
 
 struct notify {
     struct fuse_session *session;
@@ -27,30 +39,31 @@ struct notify {
     struct wait_queue waiting; /* the loop's */
     uint64_t last_ticket;      /* the loop's */
     int fd;
-    pthread_t thread;
 
     pthread_mutex_t lock; /* of all below */
-    pthread_cond_t more;
-    struct list queue;
+    struct lane lanes[LANE_COUNT];
     uint64_t done;
     bool stop;
 };
 
 static void tell(struct notify *n, const struct news *news)
 {
-    int r = fuse_lowlevel_notify_inval_inode(n->session, news->ino, 0, 0);
+    int r = news->name[0] ? fuse_lowlevel_notify_inval_entry(n->session, news->ino, news->name,
+                                                             strlen(news->name))
+                          : fuse_lowlevel_notify_inval_inode(n->session, news->ino, 0, 0);
     if (r < 0 && r != -ENOENT && r != -ENODEV && r != -EBADF && r != -ENOTCONN)
         log_warn("the kernel did not take a notification: %s", strerror(-r));
 }
 
-static void *notify_main(void *data)
+static void *lane_main(void *data)
 {
-    struct notify *n = data;
+    struct lane *lane = data;
+    struct notify *n = lane->notify;
     pthread_mutex_lock(&n->lock);
     while (!n->stop) {
-        struct list *first = list_first(&n->queue);
+        struct list *first = list_first(&lane->queue);
         if (!first) {
-            pthread_cond_wait(&n->more, &n->lock);
+            pthread_cond_wait(&lane->more, &n->lock);
             continue;
         }
         struct news *news = CONTAINER_OF(first, struct news, queue);
@@ -58,8 +71,8 @@ static void *notify_main(void *data)
         pthread_mutex_unlock(&n->lock);
         tell(n, news);
         pthread_mutex_lock(&n->lock);
-        n->done = news->ticket;
-        if (list_empty(&n->queue))
+        n->done = MAX(n->done, news->ticket);
+        if (news->ticket && list_empty(&lane->queue))
             eventfd_write(n->fd, 1);
         free(news);
     }
@@ -67,21 +80,36 @@ static void *notify_main(void *data)
     return NULL;
 }
 
+/* Whether there was memory for it. */
+static bool queue_news(struct notify *n, int lane, uint64_t ticket, uint64_t ino, const char *name)
+{
+    size_t len = strlen(name);
+    struct news *news = malloc(sizeof(*news) + len + 1);
+    if (!news) {
+        log_err("no memory to tell the kernel of a change");
+        return false;
+    }
+    *news = (struct news){.ticket = ticket, .ino = ino};
+    memcpy(news->name, name, len + 1);
+    list_init(&news->queue);
+    pthread_mutex_lock(&n->lock);
+    list_append(&n->lanes[lane].queue, &news->queue);
+    pthread_cond_signal(&n->lanes[lane].more);
+    pthread_mutex_unlock(&n->lock);
+    return true;
+}
+
 static uint64_t notify_invalidate(void *data, uint64_t ino)
 {
     struct notify *n = data;
-    struct news *news = malloc(sizeof(*news));
-    if (!news) {
-        log_err("no memory to tell the kernel of a change");
+    if (!queue_news(n, LANE_INODES, n->last_ticket + 1, ino, ""))
         return 0;
-    }
-    *news = (struct news){.ticket = ++n->last_ticket, .ino = ino};
-    list_init(&news->queue);
-    pthread_mutex_lock(&n->lock);
-    list_append(&n->queue, &news->queue);
-    pthread_cond_signal(&n->more);
-    pthread_mutex_unlock(&n->lock);
-    return n->last_ticket;
+    return ++n->last_ticket;
+}
+
+static void notify_forget_name(void *data, uint64_t parent, const char *name)
+{
+    queue_news(data, LANE_NAMES, 0, parent, name);
 }
 
 static bool notify_done(void *data, uint64_t ticket)
@@ -100,22 +128,27 @@ int notify_create(struct fuse_session *session, struct store *store, struct noti
         return -ENOMEM;
     n->session = session;
     n->store = store;
-    list_init(&n->queue);
     wait_queue_init(&n->waiting);
     n->kernel = (struct tree_kernel){
         .invalidate = notify_invalidate,
         .done = notify_done,
+        .forget_name = notify_forget_name,
         .queue = &n->waiting,
         .data = n,
     };
     pthread_mutex_init(&n->lock, NULL);
-    pthread_cond_init(&n->more, NULL);
     n->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int r = n->fd < 0 ? -errno : -pthread_create(&n->thread, NULL, notify_main, n);
+    int r = n->fd < 0 ? -errno : 0;
+    for (size_t i = 0; i < LANE_COUNT; i++) {
+        struct lane *lane = &n->lanes[i];
+        lane->notify = n;
+        list_init(&lane->queue);
+        pthread_cond_init(&lane->more, NULL);
+        r = r < 0 ? r : -pthread_create(&lane->thread, NULL, lane_main, lane);
+        lane->started = r == 0;
+    }
     if (r < 0) {
-        if (n->fd >= 0)
-            close(n->fd);
-        free(n);
+        notify_destroy(n);
         return r;
     }
     *ret = n;
@@ -128,14 +161,20 @@ void notify_destroy(struct notify *n)
         return;
     pthread_mutex_lock(&n->lock);
     n->stop = true;
-    pthread_cond_signal(&n->more);
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        pthread_cond_signal(&n->lanes[i].more);
     pthread_mutex_unlock(&n->lock);
-    pthread_join(n->thread, NULL);
-    list_for_each_safe(it, &n->queue)
-        free(CONTAINER_OF(it, struct news, queue));
-    close(n->fd);
+    for (size_t i = 0; i < LANE_COUNT; i++) {
+        struct lane *lane = &n->lanes[i];
+        if (lane->started)
+            pthread_join(lane->thread, NULL);
+        list_for_each_safe(it, &lane->queue)
+            free(CONTAINER_OF(it, struct news, queue));
+        pthread_cond_destroy(&lane->more);
+    }
+    if (n->fd >= 0)
+        close(n->fd);
     pthread_mutex_destroy(&n->lock);
-    pthread_cond_destroy(&n->more);
     free(n);
 }
 

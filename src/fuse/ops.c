@@ -1,270 +1,12 @@
-/* From a FUSE request to a handler of the tree, to exactly one reply. */
+/* What libfuse calls: takes what a request says, and starts it. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <sys/xattr.h>
 
-#include "request.h"
-
-/* ---- replies ---- */
-
-static double seconds(int64_t ms)
-{
-    return ms <= 0 ? 0.0 : (double)ms / 1000.0;
-}
-
-static void fill_stat(const struct session *s, const struct tree_attr *attr, struct stat *st)
-{
-    const struct timespec when = {.tv_sec = attr->mtime_ns / 1000000000,
-                                  .tv_nsec = attr->mtime_ns % 1000000000};
-    *st = (struct stat){
-        .st_ino = attr->ino,
-        .st_mode = attr->mode,
-        .st_nlink = attr->nlink,
-        .st_uid = s->uid,
-        .st_gid = s->gid,
-        .st_size = (off_t)attr->size,
-        .st_blksize = 4096,
-        .st_blocks = (blkcnt_t)((attr->size + 511) / 512),
-        .st_atim = when,
-        .st_mtim = when,
-        .st_ctim = when,
-    };
-}
-
-static void fill_entry(const struct session *s, const struct tree_attr *attr,
-                       struct fuse_entry_param *entry)
-{
-    *entry = (struct fuse_entry_param){
-        .ino = attr->ino,
-        .attr_timeout = seconds(attr->attr_valid_ms),
-        .entry_timeout = seconds(attr->entry_valid_ms),
-    };
-    fill_stat(s, attr, &entry->attr);
-}
-
-/* ---- handlers ---- */
-
-static struct tree_file *file_of(const struct fuse_file_info *fi)
-{
-    return (struct tree_file *)(uintptr_t)fi->fh;
-}
-
-static struct tree_dir *dir_of(const struct fuse_file_info *fi)
-{
-    return (struct tree_dir *)(uintptr_t)fi->fh;
-}
-
-static int run_lookup(struct request *r)
-{
-    struct tree_attr attr;
-    struct fuse_entry_param entry = {0};
-    int result = tree_lookup(r->session->tree, &r->op, r->ino, r->name, &attr);
-    if (result == -ENOENT && !r->op.failure.error && attr.entry_valid_ms > 0) {
-        /* ino 0: there is no such name, and that may be remembered. */
-        entry.entry_timeout = seconds(attr.entry_valid_ms);
-        fuse_reply_entry(r->req, &entry);
-        return 0;
-    }
-    if (result != 0)
-        return result;
-    fill_entry(r->session, &attr, &entry);
-    if (fuse_reply_entry(r->req, &entry) == 0)
-        tree_remember(r->session->tree, attr.ino);
-    return 0;
-}
-
-/* The record behind an inode is gone. ESTALE makes the kernel look the name up again, whatever it
- * believed of it, and the person reads ENOENT, or sees the record that has the name now. */
-static int gone(int result)
-{
-    return result == -ENOENT ? -ESTALE : result;
-}
-
-static int run_getattr(struct request *r)
-{
-    struct tree_attr attr;
-    struct stat st;
-    int result = 0;
-    if (r->fi.fh) /* the kernel reads an open file, and asks where that ends */
-        tree_file_attr(r->session->tree, file_of(&r->fi), &attr);
-    else
-        result = gone(tree_getattr(r->session->tree, &r->op, r->ino, &attr));
-    if (result != 0)
-        return result;
-    fill_stat(r->session, &attr, &st);
-    fuse_reply_attr(r->req, &st, seconds(attr.attr_valid_ms));
-    return 0;
-}
-
-static int run_readlink(struct request *r)
-{
-    CLEANUP(buf_cleanup) struct buf target;
-    buf_init(&target, PATH_MAX);
-    int result = tree_readlink(r->session->tree, &r->op, r->ino, &target);
-    if (result == 0)
-        fuse_reply_readlink(r->req, target.data);
-    return result;
-}
-
-static int run_open(struct request *r)
-{
-    struct tree_file *file;
-    bool write = (r->fi.flags & O_ACCMODE) != O_RDONLY;
-    int result = gone(tree_open(r->session->tree, &r->op, r->ino, write, &file));
-    if (result != 0)
-        return result;
-    r->fi.fh = (uintptr_t)file;
-    r->fi.keep_cache = file->keep_cache;
-    r->fi.direct_io = file->direct_io;
-    r->fi.noflush = !write;
-    if (fuse_reply_open(r->req, &r->fi) != 0)
-        tree_close(r->session->tree, file); /* interrupted: there will be no release */
-    return 0;
-}
-
-static int run_write(struct request *r)
-{
-    int result = r->written ? 0 : tree_write(r->session->tree, &r->op, r->ino, r->data, r->size);
-    r->written = result == 0;
-    /* Whoever reads after a "refresh" reads nothing that the kernel still held. */
-    if (result == 0)
-        result = tree_wait_kernel(r->session->tree, &r->op, &r->ticket);
-    if (result == 0)
-        fuse_reply_write(r->req, r->size);
-    return result;
-}
-
-static int run_opendir(struct request *r)
-{
-    struct tree_dir *dir;
-    int result = tree_opendir(r->session->tree, &r->op, r->ino, &dir);
-    if (result != 0)
-        return result;
-    r->fi.fh = (uintptr_t)dir;
-    if (fuse_reply_open(r->req, &r->fi) != 0)
-        tree_closedir(r->session->tree, dir);
-    return 0;
-}
-
-struct filler {
-    struct request *request;
-    bool plus;
-    char *data;
-    size_t used;
-};
-
-static bool fill(void *data, const char *name, const struct tree_attr *attr, uint64_t cookie)
-{
-    struct filler *f = data;
-    struct request *r = f->request;
-    size_t room = r->size - f->used, need;
-    struct fuse_entry_param entry;
-    fill_entry(r->session, attr, &entry);
-    if (f->plus) {
-        /* nodeid 0: the kernel takes the name and asks for the rest when it needs it. */
-        if (attr->attr_valid_ms < 0)
-            entry.ino = 0;
-        need = fuse_add_direntry_plus(r->req, f->data + f->used, room, name, &entry, (off_t)cookie);
-    } else {
-        need = fuse_add_direntry(r->req, f->data + f->used, room, name, &entry.attr, (off_t)cookie);
-    }
-    if (need > room)
-        return false;
-    f->used += need;
-    if (f->plus && entry.ino)
-        tree_remember(r->session->tree, attr->ino);
-    return true;
-}
-
-static int read_dir(struct request *r, bool plus)
-{
-    struct filler f = {.request = r, .plus = plus, .data = malloc(r->size)};
-    if (!f.data)
-        return -ENOMEM;
-    int result =
-        tree_readdir(r->session->tree, &r->op, dir_of(&r->fi), (uint64_t)r->offset, fill, &f);
-    if (result == 0)
-        fuse_reply_buf(r->req, f.data, f.used);
-    free(f.data);
-    return result;
-}
-
-static int run_readdir(struct request *r)
-{
-    return read_dir(r, false);
-}
-
-static int run_readdirplus(struct request *r)
-{
-    return read_dir(r, true);
-}
-
-/* The two-step protocol of getxattr(2): size 0 asks how much there is. */
-static void reply_xattr(struct request *r, const struct buf *value)
-{
-    if (r->size == 0)
-        fuse_reply_xattr(r->req, value->len);
-    else if (value->len > r->size)
-        fuse_reply_err(r->req, ERANGE);
-    else
-        fuse_reply_buf(r->req, value->data, value->len);
-}
-
-static int run_getxattr(struct request *r)
-{
-    CLEANUP(buf_cleanup) struct buf value;
-    buf_init(&value, XATTR_SIZE_MAX);
-    int result = tree_getxattr(r->session->tree, &r->op, r->ino, r->data, &value);
-    if (result == 0)
-        reply_xattr(r, &value);
-    return result;
-}
-
-static int run_listxattr(struct request *r)
-{
-    CLEANUP(buf_cleanup) struct buf names;
-    buf_init(&names, XATTR_LIST_MAX);
-    int result = tree_listxattr(r->session->tree, &r->op, r->ino, &names);
-    if (result == 0)
-        reply_xattr(r, &names);
-    return result;
-}
-
-static int run_change(struct request *r)
-{
-    return tree_refuse_change(r->session->tree, &r->op, r->ino);
-}
-
-/* A shell's "> ctl" sets the size of the file first: that alone is no command. */
-static int run_setattr(struct request *r)
-{
-    if (node_from_ino(r->ino).kind != KIND_CTL)
-        return run_change(r);
-    return run_getattr(r);
-}
-
-static const struct handler handle_lookup = {"lookup", run_lookup, false};
-static const struct handler handle_getattr = {"stat", run_getattr, true};
-static const struct handler handle_readlink = {"readlink", run_readlink, false};
-static const struct handler handle_open = {"open", run_open, true};
-static const struct handler handle_write = {"write", run_write, false};
-static const struct handler handle_opendir = {"opendir", run_opendir, false};
-static const struct handler handle_readdir = {"readdir", run_readdir, false};
-static const struct handler handle_readdirplus = {"readdir", run_readdirplus, false};
-static const struct handler handle_getxattr = {"getxattr", run_getxattr, true};
-static const struct handler handle_listxattr = {"listxattr", run_listxattr, true};
-static const struct handler handle_setattr = {"setattr", run_setattr, true};
-static const struct handler handle_create = {"create", run_change, false};
-static const struct handler handle_remove = {"remove", run_change, false};
-static const struct handler handle_rename = {"rename", run_change, false};
-static const struct handler handle_link = {"link", run_change, false};
-static const struct handler handle_setxattr = {"setxattr", run_change, false};
-
-/* ---- what libfuse calls ---- */
+#include "handlers.h"
 
 static void start(fuse_req_t req, const struct handler *handler, fuse_ino_t ino, const char *name,
                   const struct fuse_file_info *fi)
@@ -285,6 +27,17 @@ static void start_sized(fuse_req_t req, const struct handler *handler, fuse_ino_
     request_start(r);
 }
 
+/* With a NUL behind them: they may be a name. */
+static char *memdup(const char *bytes, size_t len)
+{
+    char *copy = malloc(len + 1);
+    if (!copy)
+        return NULL;
+    memcpy(copy, bytes, len);
+    copy[len] = '\0';
+    return copy;
+}
+
 /* With a copy of bytes that libfuse takes back when the callback returns. */
 static void start_data(fuse_req_t req, const struct handler *handler, fuse_ino_t ino,
                        const char *data, size_t len, size_t size, const struct fuse_file_info *fi)
@@ -293,7 +46,7 @@ static void start_data(fuse_req_t req, const struct handler *handler, fuse_ino_t
     if (!r)
         return;
     r->size = size;
-    r->data = strndup(data, len);
+    r->data = memdup(data, len);
     if (r->data)
         request_start(r);
     else
@@ -304,12 +57,15 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     struct session *s = userdata;
     /* Names and attributes come together, always: `auto` would leave a lookup for each file. */
-    conn->want |= conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_AUTO_INVAL_DATA |
-                                   FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ);
-    /* A truncation comes as a request of its own; splicing does not pay for records this small. */
+    /* O_TRUNC comes with the open: as a request of its own it would not say which open file it
+     * means. */
+    conn->want |=
+        conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC |
+                         FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ);
+    /* Splicing does not pay for records this small. */
     conn->want &=
-        ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_SPLICE_READ |
-                    FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE);
+        ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+                    FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE);
     conn->time_gran = 1;
     s->parallel_dirops = conn->capable & FUSE_CAP_PARALLEL_DIROPS;
     s->answers = true;
@@ -354,15 +110,25 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void op_read(fuse_req_t req, fuse_ino_t ino UNUSED, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
-    const struct tree_file *file = file_of(fi);
-    size_t from = MIN((size_t)offset, file->len);
-    fuse_reply_buf(req, file->text + from, MIN(size, file->len - from));
+    const char *bytes;
+    size_t len;
+    tree_read(file_of(fi), (size_t)offset, size, &bytes, &len);
+    fuse_reply_buf(req, bytes, len);
 }
 
-static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size,
-                     off_t offset UNUSED, struct fuse_file_info *fi)
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                     struct fuse_file_info *fi)
 {
-    start_data(req, &handle_write, ino, data, size, size, fi);
+    struct request *r = request_new(req, &handle_write, ino, NULL, fi);
+    if (!r)
+        return;
+    r->size = size;
+    r->offset = offset;
+    r->data = memdup(data, size);
+    if (r->data)
+        request_start(r);
+    else
+        request_fail(r, -ENOMEM);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino UNUSED, struct fuse_file_info *fi)
@@ -372,9 +138,14 @@ static void op_release(fuse_req_t req, fuse_ino_t ino UNUSED, struct fuse_file_i
     fuse_reply_err(req, 0);
 }
 
-static void op_flush(fuse_req_t req, fuse_ino_t ino UNUSED, struct fuse_file_info *fi UNUSED)
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    fuse_reply_err(req, 0);
+    start(req, &handle_close, ino, NULL, fi);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync UNUSED, struct fuse_file_info *fi)
+{
+    start(req, &handle_fsync, ino, NULL, fi);
 }
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -431,10 +202,24 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     start_sized(req, &handle_listxattr, ino, size, 0, NULL);
 }
 
-static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr UNUSED, int to_set UNUSED,
+static int64_t wall_of(const struct timespec *when)
+{
+    return (int64_t)when->tv_sec * 1000000000 + when->tv_nsec;
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                        struct fuse_file_info *fi)
 {
-    start(req, &handle_setattr, ino, NULL, fi);
+    struct request *r = request_new(req, &handle_setattr, ino, NULL, fi);
+    if (!r)
+        return;
+    if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+        tree_set_mtime(r->session->tree, ino, clock_wall_ns(r->session->clock));
+    else if (to_set & FUSE_SET_ATTR_MTIME)
+        tree_set_mtime(r->session->tree, ino, wall_of(&attr->st_mtim));
+    r->flags = (unsigned)to_set;
+    r->offset = attr->st_size;
+    request_start(r);
 }
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode UNUSED,
@@ -443,49 +228,61 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
     start(req, &handle_create, parent, name, fi);
 }
 
-static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode UNUSED,
-                     dev_t rdev UNUSED)
+/* Files come by CREATE; devices and pipes have no place here. */
+static void op_mknod(fuse_req_t req, fuse_ino_t parent UNUSED, const char *name UNUSED,
+                     mode_t mode UNUSED, dev_t rdev UNUSED)
 {
-    start(req, &handle_create, parent, name, NULL);
+    fuse_reply_err(req, EPERM);
 }
 
 static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode UNUSED)
 {
-    start(req, &handle_create, parent, name, NULL);
+    start(req, &handle_mkdir, parent, name, NULL);
 }
 
-static void op_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    start(req, &handle_remove, parent, name, NULL);
+    start(req, &handle_unlink, parent, name, NULL);
 }
 
-static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
-                      fuse_ino_t newparent UNUSED, const char *newname UNUSED,
-                      unsigned int flags UNUSED)
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    start(req, &handle_rename, parent, name, NULL);
+    start(req, &handle_rmdir, parent, name, NULL);
 }
 
-static void op_link(fuse_req_t req, fuse_ino_t ino UNUSED, fuse_ino_t newparent,
-                    const char *newname)
+/* Of two names; `text` is the second one, or the target of a symlink. */
+static void start_two(fuse_req_t req, const struct handler *handler, fuse_ino_t ino,
+                      const char *name, fuse_ino_t other, const char *text, unsigned flags)
 {
-    start(req, &handle_link, newparent, newname, NULL);
+    struct request *r = request_new(req, handler, ino, name, NULL);
+    if (!r)
+        return;
+    r->other = other;
+    r->flags = flags;
+    r->data = strdup(text);
+    if (r->data)
+        request_start(r);
+    else
+        request_fail(r, -ENOMEM);
 }
 
-static void op_symlink(fuse_req_t req, const char *link UNUSED, fuse_ino_t parent, const char *name)
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+                      const char *newname, unsigned int flags)
 {
-    start(req, &handle_link, parent, name, NULL);
+    if (flags & ~(unsigned)RENAME_NOREPLACE)
+        fuse_reply_err(req, EINVAL); /* renameat2(2): not supported here */
+    else
+        start_two(req, &handle_rename, parent, name, newparent, newname, flags);
 }
 
-static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name UNUSED,
-                        const char *value UNUSED, size_t size UNUSED, int flags UNUSED)
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
-    start(req, &handle_setxattr, ino, NULL, NULL);
+    start_two(req, &handle_link, newparent, newname, ino, "", 0);
 }
 
-static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name UNUSED)
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-    start(req, &handle_setxattr, ino, NULL, NULL);
+    start_two(req, &handle_symlink, parent, name, 0, target, 0);
 }
 
 const struct fuse_lowlevel_ops session_ops = {
@@ -498,8 +295,8 @@ const struct fuse_lowlevel_ops session_ops = {
     .readlink = op_readlink,
     .mknod = op_mknod,
     .mkdir = op_mkdir,
-    .unlink = op_remove,
-    .rmdir = op_remove,
+    .unlink = op_unlink,
+    .rmdir = op_rmdir,
     .symlink = op_symlink,
     .rename = op_rename,
     .link = op_link,
@@ -507,15 +304,14 @@ const struct fuse_lowlevel_ops session_ops = {
     .read = op_read,
     .write = op_write,
     .flush = op_flush,
+    .fsync = op_fsync,
     .release = op_release,
     .opendir = op_opendir,
     .readdir = op_readdir,
     .readdirplus = op_readdirplus,
     .releasedir = op_releasedir,
     .statfs = op_statfs,
-    .setxattr = op_setxattr,
     .getxattr = op_getxattr,
     .listxattr = op_listxattr,
-    .removexattr = op_removexattr,
     .create = op_create,
 };

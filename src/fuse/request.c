@@ -24,11 +24,15 @@ static void tell_reason(struct request *r)
     struct tree *t = r->session->tree;
     CLEANUP(buf_cleanup) struct buf path;
     buf_init(&path, 8192);
-    tree_path(t, r->ino, &path);
-    if (r->name)
-        buf_printf(&path, "%s%s", path.len ? "/" : "", r->name);
+    /* A rename is told under the name that it did not get. */
+    bool two = r->other && r->name && r->data && r->data[0];
+    fuse_ino_t dir = two ? r->other : r->ino;
+    const char *name = two ? r->data : r->name;
+    tree_path(t, dir, &path);
+    if (name)
+        buf_printf(&path, "%s%s", path.len ? "/" : "", name);
     journal_failure(r->session->journal, r->handler->name, path.data ? path.data : "/",
-                    r->name ? 0 : r->ino, r->name ? r->ino : 0, &r->op.failure);
+                    name ? r->op.about : dir, name ? dir : 0, &r->op.failure);
 }
 
 void request_fail(struct request *r, int error)
@@ -84,6 +88,7 @@ struct request *request_new(fuse_req_t req, const struct handler *handler, fuse_
     list_init(&r->all);
     r->op.resume = request_resume;
     r->op.follow_up = handler->follow_up;
+    r->op.caller = fuse_req_ctx(req)->pid;
     op_begin(s->store, &r->op);
     return r;
 }
@@ -133,7 +138,8 @@ void requests_check_interrupts(struct session *s)
     s->look_again_ms = now + LOOK_AGAIN_MS;
     list_for_each_safe(it, &s->requests) {
         struct request *r = CONTAINER_OF(it, struct request, all);
-        if (r->interrupted && wants_to_stop(fuse_req_ctx(r->req)->pid)) {
+        /* What has been set going is seen through: the verdict is worth the wait. */
+        if (r->interrupted && !r->op.job && wants_to_stop(fuse_req_ctx(r->req)->pid)) {
             r->op.failure.error = 0; /* the person knows why */
             request_fail(r, -EINTR);
         }

@@ -31,11 +31,13 @@ struct request {
     fuse_ino_t ino;
     struct fuse_file_info fi;
     char *name; /* of the entry in the directory `ino`, or NULL */
-    char *data; /* what is written; the name of an attribute */
+    char *data; /* what is written; the name of an attribute; a second name */
     size_t size;
     off_t offset;
-    uint64_t ticket; /* of the kernel's notifications that it waits for at its end */
-    bool written;    /* what it writes has been carried out */
+    fuse_ino_t other; /* a second directory, or what is linked */
+    unsigned flags;   /* of rename; what setattr sets */
+    uint64_t ticket;  /* of the kernel's notifications that it waits for at its end */
+    bool written;     /* what it writes has been carried out */
     bool interrupted;
 };
 

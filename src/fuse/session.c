@@ -188,6 +188,24 @@ static int64_t time_to_sleep(const struct session *s)
     return MAX(INT64_C(0), next - clock_mono_ms(s->clock));
 }
 
+/* What has been sent is seen through to its answer before the program ends; each change has its
+ * deadline. Another signal ends that, too. */
+static void finish_saves(struct session *s)
+{
+    struct http_wait_fd fds[] = {{.fd = notify_fd(s->notify)}, {.fd = s->signal_fd}};
+    if (store_saving(s->store))
+        log_info("a change is under way: its answer is waited for");
+    while (store_saving(s->store) &&
+           http_wait(s->http, fds, ARRAY_SIZE(fds), time_to_sleep(s)) >= 0 && !fds[1].readable) {
+        if (fds[0].readable)
+            notify_collect(s->notify);
+        http_turn(s->http);
+        net_turn(s->net);
+        store_turn(s->store);
+        net_turn(s->net);
+    }
+}
+
 int session_run(struct session *s)
 {
     struct http_wait_fd fds[FD_COUNT] = {
@@ -212,5 +230,6 @@ int session_run(struct session *s)
         store_turn(s->store);
         net_turn(s->net); /* what the operations that went on have asked for */
     }
+    finish_saves(s);
     return r;
 }

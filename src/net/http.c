@@ -170,13 +170,14 @@ static size_t on_header(char *line, size_t size, size_t n, void *data)
 /*
  * Called when the connection stands and the request is about to be written. A second call for
  * one exchange means that curl repeats it because a kept connection broke without a byte of an
- * answer. The server may have executed it all the same, so a POST is not repeated.
+ * answer. The server may have executed it all the same, so a change is not repeated behind
+ * our back: a POST never, the others by net/, which counts its tries.
  */
 static int on_request(void *data, char *ip UNUSED, char *local_ip UNUSED, int port UNUSED,
                       int local_port UNUSED)
 {
     struct exchange *x = data;
-    if (x->response.sent && x->method == HTTP_POST)
+    if (x->response.sent && x->method != HTTP_GET)
         return CURL_PREREQFUNC_ABORT;
     x->response.sent = true;
     return CURL_PREREQFUNC_OK;

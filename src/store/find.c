@@ -16,6 +16,7 @@ _Static_assert(sizeof(void *) >= sizeof(uint64_t), "a key fits in a map's value"
 
 /* A search by the API's own filter, and what it found. */
 struct find {
+    enum resource res;
     uint64_t hash;
     struct list lru;
     struct fetch *fetch;
@@ -73,6 +74,33 @@ void find_refresh_all(struct store *s)
         CONTAINER_OF(it, struct find, lru)->answered_ms = PAST;
 }
 
+void names_changed(struct store *s, enum resource res, uint64_t key)
+{
+    const struct listing *home = s->home[res];
+    const struct record *rec = store_peek(s, res, key);
+    if (!resource_row(res)->name_member)
+        return;
+    if (home && home->complete) {
+        map_destroy(home->complete->names);
+        home->complete->names = NULL;
+    }
+    CLEANUP(buf_cleanup) struct buf name;
+    buf_init(&name, API_TEXT_MAX);
+    bool named = rec && record_text(rec, resource_row(res)->name_member, &name) && name.len;
+    list_for_each(it, &s->finds_lru) {
+        struct find *find = CONTAINER_OF(it, struct find, lru);
+        if (find->res != res)
+            continue;
+        bool its = named && name_equal(res, name.data, name.len, find->name, strlen(find->name));
+        if (find->key == key || its) {
+            find->key = its ? key : 0;
+            find->answered_once = true;
+            find->answered = ++s->seq;
+            find->answered_ms = its ? store_now(s) : PAST;
+        }
+    }
+}
+
 static struct find *find_slot(struct store *s, enum resource res, const char *name, size_t len)
 {
     uint64_t hash = name_hash(res, name, len);
@@ -93,6 +121,7 @@ static struct find *find_slot(struct store *s, enum resource res, const char *na
     find = calloc(1, sizeof(*find));
     if (!find)
         return NULL;
+    find->res = res;
     find->hash = hash;
     find->name = strndup(name, len);
     if (!find->name || map_put(&s->finds, hash, find) < 0) {
@@ -154,7 +183,8 @@ static int find_by_filter(struct store *s, struct op *op, enum resource res, con
     if (!find)
         return op_fail(op, -ENOMEM, "no memory");
     bool fresh = find->answered_once &&
-                 (find->answered > op->seq || find->answered_ms + s->ttl_ms > store_now(s));
+                 (find->answered > op->seq || find->answered_ms + s->ttl_ms > store_now(s) ||
+                  (op->follow_up && store_now(s) - find->answered_ms < STORE_REPEAT_MS));
     bool older = find->answered_once;
     bool stale = !fresh && older && (op->expired || trouble_applies(s, find->trouble, op, true)) &&
                  (!find->trouble || find->trouble->failure.away);

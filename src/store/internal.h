@@ -29,6 +29,7 @@ struct fetch {
     uint64_t after;          /* cursor of a page */
     bool ascending;
     struct find *find; /* of a search */
+    struct save *save; /* that looks for what it has made */
 };
 
 struct listing {
@@ -41,6 +42,13 @@ struct listing {
     struct trouble *trouble; /* how its last page failed */
     bool expired;
     int64_t changed_ns;
+    struct buf late; /* of struct late: what befell it while `growing` was under way */
+};
+
+/* A key that was put into a listing, or taken out of it, behind the back of a walk. */
+struct late {
+    uint64_t key;
+    bool in;
 };
 
 /* Recognizes reading one record after the other, to turn it into reading pages. */
@@ -59,6 +67,7 @@ struct store {
     int64_t ttl_ms, timeout_ms;
     void (*changed)(void *data, enum resource res, uint64_t key);
     void (*gone)(void *data, enum resource res, uint64_t key);
+    void (*replacing)(void *data, enum resource res, const struct record *rec);
     void *data;
 
     uint64_t seq;
@@ -70,6 +79,10 @@ struct store {
     struct list ready;
     unsigned op_count;
     struct list fetches;
+    struct list saves; /* that are under way, oldest first */
+    struct shelf *shelf;
+    const char *access_type;
+    bool dry_run;
 
     struct map interned; /* key -> char * */
     struct map records[RES_COUNT];
@@ -133,6 +146,13 @@ struct record *record_lookup(const struct store *s, enum resource res, uint64_t 
 bool record_fresh(const struct store *s, const struct record *rec, const struct op *op);
 void record_free_all(struct store *s);
 
+/* Walks. An empty one; NULL: no memory. */
+struct walk *walk_new(struct listing *l, uint32_t id);
+/* 1: added; 0: it was there already; or -ENOMEM. */
+int walk_add(struct walk *w, uint64_t key);
+/* A complete walk like `w`, with a key more or less. NULL: no memory. */
+struct walk *walk_with(const struct walk *w, uint64_t key, bool in);
+
 /* A record that only a listing tells of. */
 int listing_record(struct store *s, struct op *op, struct listing *l, uint64_t key,
                    struct record **ret);
@@ -147,3 +167,18 @@ void listing_free_all(struct store *s);
 void find_free_all(struct store *s);
 /* Ends every search result. */
 void find_refresh_all(struct store *s);
+/* A record has another name, is new, or gone: what was known by name is brought up to date. */
+void names_changed(struct store *s, enum resource res, uint64_t key);
+/* The listing has this key now, or has it no more; a complete walk is followed by another one, so
+ * that its readers go on undisturbed. */
+void listing_put(struct store *s, struct listing *l, uint64_t key);
+void listing_drop(struct store *s, struct listing *l, uint64_t key);
+/* The same as store_record(), but no answer that is older than `age_ms`, and no stale one: -errno
+ * of why none can be had. */
+int store_record_recent(struct store *s, struct op *op, enum resource res, uint64_t key,
+                        int64_t age_ms, struct record **ret);
+
+/* The store's part in the saves: see save.c. */
+void saves_turn(struct store *s);
+int64_t saves_next_ms(const struct store *s);
+void saves_end_all(struct store *s);

@@ -13,131 +13,6 @@
 /* Records that are looked through to tell a part of a collection: some 50 milliseconds' work. */
 #define DERIVE_MAX 50000
 
-/* ---- walks ---- */
-
-static struct walk *walk_new(struct listing *l, uint32_t id)
-{
-    struct walk *w = malloc(sizeof(*w));
-    if (w)
-        *w = (struct walk){.refs = 1, .listing = l, .id = id};
-    return w;
-}
-
-void walk_ref(struct walk *w)
-{
-    w->refs++;
-}
-
-void walk_unref(struct walk *w)
-{
-    if (!w || --w->refs)
-        return;
-    map_destroy(w->seen);
-    map_destroy(w->names);
-    free(w->keys_mut);
-    free(w);
-}
-
-static int walk_push(struct walk *w, uint64_t key)
-{
-    if (w->count == w->cap) {
-        size_t cap = w->cap ? w->cap * 2 : API_PAGE_LIMIT;
-        uint64_t *keys = realloc(w->keys_mut, cap * sizeof(*keys));
-        if (!keys)
-            return -ENOMEM;
-        w->keys = w->keys_mut = keys;
-        w->cap = cap;
-    }
-    w->keys_mut[w->count++] = key;
-    return 0;
-}
-
-struct walk *walk_from_keys(const uint64_t *keys, size_t count)
-{
-    struct walk *w = walk_new(NULL, 0);
-    for (size_t i = 0; w && i < count; i++)
-        if (walk_push(w, keys[i]) < 0) {
-            walk_unref(w);
-            w = NULL;
-        }
-    if (w)
-        w->complete = true;
-    return w;
-}
-
-/* The first index whose key does not come before `key` in the walk's order. */
-static size_t lower_bound(const struct walk *w, uint64_t key)
-{
-    size_t low = 0, high = w->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        bool before = w->order == WALK_DESCENDING ? w->keys[middle] > key : w->keys[middle] < key;
-        if (before)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-bool walk_find(const struct walk *w, uint64_t key, size_t *ret_index)
-{
-    size_t i = 0;
-    if (w->order != WALK_ANY)
-        i = lower_bound(w, key);
-    else if (w->seen && !map_get(w->seen, key))
-        return false;
-    else
-        while (i < w->count && w->keys[i] != key)
-            i++;
-    if (i >= w->count || w->keys[i] != key)
-        return false;
-    if (ret_index)
-        *ret_index = i;
-    return true;
-}
-
-size_t walk_position_after(const struct walk *w, uint64_t key)
-{
-    size_t i;
-    if (walk_find(w, key, &i))
-        return i + 1;
-    /* It is gone. Where the order is that of the ids, its place is known all the same. */
-    return w->order == WALK_ANY ? w->count : lower_bound(w, key);
-}
-
-/* From now on the order is none: remember the keys, so that repetitions are seen. */
-static int walk_disorder(struct walk *w)
-{
-    w->order = WALK_ANY;
-    w->seen = map_create();
-    if (!w->seen)
-        return -ENOMEM;
-    for (size_t i = 0; i < w->count; i++)
-        if (map_put(w->seen, w->keys[i], w) < 0)
-            return -ENOMEM;
-    return 0;
-}
-
-/* 1: added; 0: it was there already; or -ENOMEM. */
-static int walk_add(struct walk *w, uint64_t key)
-{
-    uint64_t last = w->count ? w->keys[w->count - 1] : 0;
-    if (w->count == 1 && key != last)
-        w->order = key < last ? WALK_DESCENDING : WALK_ASCENDING;
-    bool fits = w->count == 0 || (w->order == WALK_DESCENDING && key < last) ||
-                (w->order == WALK_ASCENDING && key > last);
-    if (!fits && !w->seen && walk_disorder(w) < 0)
-        return -ENOMEM;
-    if (w->seen) {
-        if (map_get(w->seen, key))
-            return 0;
-        if (map_put(w->seen, key, w) < 0)
-            return -ENOMEM;
-    }
-    return walk_push(w, key) < 0 ? -ENOMEM : 1;
-}
-
 /* ---- listings ---- */
 
 static uint64_t listing_hash(enum resource res, int filter, uint64_t by)
@@ -167,6 +42,7 @@ struct listing *store_listing(struct store *s, enum resource res, int filter, ui
                           .res = res,
                           .filter = filter,
                           .by = by};
+    buf_init(&l->late, SIZE_MAX / 2);
     if (map_put(&s->listings, hash, l) < 0 || map_put(&s->listings_by_id, l->id, l) < 0) {
         map_remove(&s->listings, hash);
         free(l);
@@ -184,6 +60,7 @@ void listing_free_all(struct store *s)
         walk_unref(l->complete);
         walk_unref(l->growing);
         free(l->trouble);
+        buf_finish(&l->late);
         free(l);
     }
     map_finish(&s->listings_by_id);
@@ -216,17 +93,61 @@ int64_t listing_changed_ns(const struct listing *l)
     return l->changed_ns;
 }
 
-void walk_reader(struct walk *w, int change)
-{
-    w->readers = (unsigned)((int)w->readers + change);
-}
-
 /* ---- walking ---- */
 
 static bool same_keys(const struct walk *a, const struct walk *b)
 {
     return a->count == b->count &&
            (a->count == 0 || memcmp(a->keys, b->keys, a->count * sizeof(*a->keys)) == 0);
+}
+
+static void listing_set(struct store *s, struct listing *l, uint64_t key, bool in)
+{
+    if (!l->complete || walk_find(l->complete, key, NULL) == in)
+        return;
+    struct walk *w = walk_with(l->complete, key, in);
+    if (w) {
+        walk_unref(l->complete);
+        l->complete = w;
+    } else {
+        l->expired = true; /* no memory for it: the next reader asks */
+    }
+    l->changed_ns = clock_wall_ns(s->clock);
+}
+
+static void note_late(struct listing *l, uint64_t key, bool in)
+{
+    const struct late late = {.key = key, .in = in};
+    if (l->growing)
+        buf_append(&l->late, &late, sizeof(late));
+}
+
+void listing_put(struct store *s, struct listing *l, uint64_t key)
+{
+    listing_set(s, l, key, true);
+    note_late(l, key, true);
+}
+
+void listing_drop(struct store *s, struct listing *l, uint64_t key)
+{
+    listing_set(s, l, key, false);
+    note_late(l, key, false);
+    /* A walk under way may have met it already: the next reader begins anew. */
+    if (l->growing && walk_find(l->growing, key, NULL)) {
+        walk_unref(l->growing);
+        l->growing = NULL;
+    }
+}
+
+/* The pages of a walk may be older than what has befallen the listing meanwhile. */
+static void add_late(struct store *s, struct listing *l)
+{
+    const struct late *late = (const struct late *)(const void *)l->late.data;
+    for (size_t i = 0; i < l->late.len / sizeof(*late); i++)
+        if (!late[i].in || store_peek(s, l->res, late[i].key))
+            listing_set(s, l, late[i].key, late[i].in);
+    buf_finish(&l->late);
+    buf_init(&l->late, SIZE_MAX / 2);
 }
 
 static void walk_completed(struct store *s, struct walk *w)
@@ -243,6 +164,7 @@ static void walk_completed(struct store *s, struct walk *w)
     l->expired = false;
     if (l->filter < 0)
         record_sweep(s, l->res, w);
+    add_late(s, l);
 }
 
 /* Adds a page to the walk. False with the reason when the walk cannot go on from it. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "systemefs/store/save.h"
 
 void op_begin(struct store *s, struct op *op)
 {
@@ -15,6 +16,8 @@ void op_begin(struct store *s, struct op *op)
     op->parked = false;
     op->expired = false;
     op->failure = (struct api_failure){0};
+    op->job = NULL;
+    op->about = 0;
     op->seq = ++s->seq;
     op->deadline_ms = store_now(s) + s->timeout_ms;
     list_append(&s->ops, &op->active);
@@ -25,6 +28,8 @@ void op_end(struct op *op)
     list_remove(&op->waiting);
     list_remove(&op->active);
     op->parked = false;
+    save_unref(op->job);
+    op->job = NULL;
 }
 
 int op_wait(struct op *op, struct wait_queue *queue)
@@ -84,6 +89,7 @@ void store_turn(struct store *s)
             list_append(&s->ready, &op->waiting);
         }
     }
+    saves_turn(s);
     while ((node = list_first(&s->ready)))
         resume(CONTAINER_OF(node, struct op, waiting));
 }
@@ -92,9 +98,10 @@ int64_t store_next_ms(const struct store *s)
 {
     if (!list_empty(&s->ready))
         return store_now(s);
+    int64_t next = saves_next_ms(s);
     if (list_empty(&s->ops))
-        return INT64_MAX;
-    return CONTAINER_OF(s->ops.next, struct op, active)->deadline_ms;
+        return next;
+    return MIN(next, CONTAINER_OF(s->ops.next, struct op, active)->deadline_ms);
 }
 
 /* ---- fetches ---- */

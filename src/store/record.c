@@ -170,6 +170,8 @@ uint64_t record_put(struct store *s, enum resource res, struct json item, uint64
     uint64_t hash = hash_bytes(s->scratch.data, s->scratch.len);
     if (!rec->present || rec->hash != hash) {
         bool first = !rec->present;
+        if (!first && s->replacing)
+            s->replacing(s->data, res, rec);
         rec = record_rewrite(s, res, rec, &s->scratch);
         if (!rec)
             return 0;
@@ -516,6 +518,27 @@ int store_record(struct store *s, struct op *op, enum resource res, uint64_t key
     if (!rec)
         rec = record_slot(s, res, key);
     return rec ? ask_alone(s, op, res, rec) : op_fail(op, -ENOMEM, "no memory");
+}
+
+int store_record_recent(struct store *s, struct op *op, enum resource res, uint64_t key,
+                        int64_t age_ms, struct record **ret)
+{
+    struct record *rec = store_peek(s, res, key);
+    bool recent = rec && (rec->answered > op->seq || store_now(s) - rec->fetched_ms <= age_ms);
+    if (recent && !rec->stale && !rec->expired) {
+        *ret = rec;
+        return 0;
+    }
+    if (rec && rec->answered <= op->seq)
+        rec->expired = true;
+    s->away_until_ms = 0; /* a save is worth a try, however lately the API was away */
+    int r = store_record(s, op, res, key, ret);
+    if (r != 0 || !(*ret)->stale)
+        return r;
+    /* An older copy is for reading. */
+    if ((*ret)->trouble)
+        return trouble_fail(op, (*ret)->trouble);
+    return op_fail(op, -EREMOTEIO, "the API cannot be reached: nothing was sent");
 }
 
 /* ---- looking into a record ---- */

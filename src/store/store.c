@@ -20,8 +20,13 @@ int store_create(const struct store_options *options, struct store **ret)
         .timeout_ms = options->timeout_ms,
         .changed = options->changed,
         .gone = options->gone,
+        .replacing = options->replacing,
         .data = options->data,
+        .shelf = options->shelf,
+        .access_type = options->access_type,
+        .dry_run = options->dry_run,
     };
+    list_init(&s->saves);
     list_init(&s->ops);
     list_init(&s->ready);
     list_init(&s->fetches);
@@ -36,6 +41,7 @@ void store_destroy(struct store *s)
 {
     if (!s)
         return;
+    saves_end_all(s);
     list_for_each_safe(it, &s->fetches) {
         struct fetch *f = CONTAINER_OF(it, struct fetch, all);
         api_cancel(s->api, f->call);
@@ -54,14 +60,17 @@ void store_destroy(struct store *s)
 
 void store_get_stats(const struct store *s, struct store_stats *ret)
 {
-    unsigned operations = 0;
+    unsigned operations = 0, saves = 0;
     list_for_each(it, &s->ops)
         operations++;
+    list_for_each(it, &s->saves)
+        saves++;
     *ret = (struct store_stats){
         .records = s->record_count,
         .bytes = s->record_bytes,
         .listings = s->listings_by_id.count,
         .operations = operations,
+        .saves = saves,
         .away = store_now(s) < s->away_until_ms,
     };
 }

@@ -1,5 +1,6 @@
 /* .systemefs/ctl: one command a line. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -77,6 +78,10 @@ static void refresh_node(struct tree *t, struct node n)
             tree_refresh_all(t);
         break;
     case FORM_TEXT:
+    case FORM_SHELF:
+    case FORM_SCRATCH:
+    case FORM_SCRATCH_LINK:
+    case FORM_SHELF_FILE:
     case FORM_COUNT:
         break;
     }
@@ -106,6 +111,18 @@ static int run_log(struct tree *t UNUSED, struct op *op, const char *level, bool
     return 0;
 }
 
+static int run_deletes(struct tree *t, struct op *op, const char *count, bool prepare)
+{
+    char *end;
+    unsigned long n = strtoul(count, &end, 10);
+    if (*end || count[0] < '0' || count[0] > '9' || n > BRAKE_GRANT_MAX)
+        return op_fail(op, -EINVAL, "deletes: '%s' is no number from 0 to %d", count,
+                       BRAKE_GRANT_MAX);
+    if (!prepare)
+        brake_grant(&t->brake, (unsigned)n, clock_mono_ms(t->clock));
+    return 0;
+}
+
 static const struct {
     const char *word;
     unsigned min_args, max_args;
@@ -114,6 +131,8 @@ static const struct {
 } commands[] = {
     {"refresh", 0, 1, run_refresh,
      "refresh [PATH]   ask for everything, or for what PATH shows, again when next read"},
+    {"deletes", 1, 1, run_deletes,
+     "deletes N        allow N more deletes than delete_limit; forgotten after ten idle minutes"},
     {"log", 1, 1, run_log, "log LEVEL        say more or less: error, warn, info, debug"},
 };
 
@@ -153,7 +172,7 @@ static int control(struct tree *t, struct op *op, char *line, bool prepare)
             log_info("%s%s%s", line, arg ? " " : "", arg ? arg : "");
         return commands[i].run(t, op, arg, prepare);
     }
-    return op_fail(op, -EINVAL, "'%s' is no command; refresh and log are", line);
+    return op_fail(op, -EINVAL, "'%s' is no command; refresh, deletes and log are", line);
 }
 
 int control_prepare(struct tree *t, struct op *op, char *line)
@@ -164,4 +183,36 @@ int control_prepare(struct tree *t, struct op *op, char *line)
 int control_run(struct tree *t, struct op *op, char *line)
 {
     return control(t, op, line, false);
+}
+
+int control_action(struct tree *t, struct op *op, struct node n, const char *text, size_t len)
+{
+    static const char blanks[] = " \t\r\n";
+    const struct shape *shape = shape_of(node_parent(n).kind);
+    const struct resource_row *row = resource_row(shape->res);
+    CLEANUP(buf_cleanup) struct buf path;
+    buf_init(&path, PATH_MAX);
+    if (op->job)
+        return save_wait(op->job, op);
+    while (len && strchr(blanks, text[0]))
+        text++, len--;
+    while (len && strchr(blanks, text[len - 1]))
+        len--;
+    if (len == 0 || text[0] == '#')
+        return 0;
+    for (size_t i = 0; i < RESOURCE_WORDS && row->words[i].word; i++) {
+        if (strlen(row->words[i].word) != len || memcmp(row->words[i].word, text, len) != 0)
+            continue;
+        tree_path(t, node_ino(n), &path);
+        const struct save_order order = {.kind = SAVE_ACTION,
+                                         .res = shape->res,
+                                         .key = n.key,
+                                         .filter = -1,
+                                         .path = path.data,
+                                         .body = row->words[i].body};
+        int r = save_start(t->store, op, &order, &op->job);
+        return r == 0 ? save_wait(op->job, op) : r;
+    }
+    return op_fail(op, -EINVAL, "'%.*s' is no word for this: %s or %s is; nothing was sent",
+                   (int)MIN(len, (size_t)40), text, row->words[0].word, row->words[1].word);
 }

@@ -15,6 +15,8 @@
 #define COOKIE_DOTDOT  2
 #define COOKIE_FIXED   2
 #define COOKIE_RECORDS 256
+#define COOKIE_SCRATCH                                                                             \
+    (UINT64_C(1) << 62) /* + id, behind a scratch file; they come before the records */
 _Static_assert(COOKIE_FIXED + KIND_COUNT < COOKIE_RECORDS, "fixed children come before records");
 
 bool name_stem(const char *name, char stem[NAME_MAX + 1])
@@ -77,8 +79,9 @@ static int proof_below(struct tree *t, struct op *op, struct node n, bool *ret)
         if (!filter->member || !l || store_walk(t->store, op, l, &w) < 0)
             continue;
         int r = store_walk_more(t->store, op, w, 0);
-        const struct record *first =
-            r == 0 && w->count ? store_peek(t->store, below->res, w->keys[0]) : NULL;
+        const struct record *first = NULL; /* that is still there */
+        for (size_t i = 0; r == 0 && !first && i < w->count; i++)
+            first = store_peek(t->store, below->res, w->keys[i]);
         char id[RESOURCE_ID_TEXT_MAX + 1];
         walk_unref(w);
         if (r == STORE_WAIT)
@@ -105,9 +108,7 @@ int records_lookup(struct tree *t, struct op *op, struct node dir, const char *n
     struct listing *l = dir_listing(t, dir);
     if (!key || !l)
         return -ENOMEM;
-    /* vim tries whether it may make a file by this name before every save. It looks like an id,
-     * and is worth no request. */
-    if (strcmp(name, "4913") == 0 && !store_peek(t->store, shape->res, key))
+    if (name_is_probe(name) && !store_peek(t->store, shape->res, key))
         return -ENOENT;
     struct node n = {.kind = kind, .key = key};
     struct record *rec;
@@ -169,6 +170,7 @@ int tree_opendir(struct tree *t, struct op *op UNUSED, uint64_t ino, struct tree
     if (!dir)
         return -ENOMEM;
     dir->node = n;
+    buf_init(&dir->names, TREE_TEXT_MAX);
     list_append(&t->dirs, &dir->open);
     *ret = dir;
     return 0;
@@ -190,6 +192,7 @@ void tree_closedir(struct tree *t UNUSED, struct tree_dir *dir)
 {
     drop_walk(dir);
     list_remove(&dir->open);
+    buf_finish(&dir->names);
     free(dir);
 }
 
@@ -257,6 +260,22 @@ static bool fall_back(struct tree *t, struct op *op, const struct form *form, st
     return true;
 }
 
+/* The scratch files behind `cookie`. False when there is no more room. */
+static bool emit_scratch(struct tree *t, const struct tree_dir *dir, uint64_t cookie,
+                         tree_emit_fn *emit, void *data, size_t *emitted)
+{
+    uint64_t after = cookie >= COOKIE_SCRATCH ? cookie - COOKIE_SCRATCH : 0;
+    const struct scratch *s;
+    for (; (s = scratch_next(t, node_ino(dir->node), after)); after = s->id) {
+        struct tree_attr attr;
+        scratch_attr(t, s, &attr);
+        if (!emit(data, s->name, &attr, COOKIE_SCRATCH + s->id))
+            return false;
+        ++*emitted;
+    }
+    return true;
+}
+
 int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t cookie,
                  tree_emit_fn *emit, void *data)
 {
@@ -266,8 +285,16 @@ int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t c
         drop_walk(dir); /* rewound: what is true now */
     if (cookie < COOKIE_RECORDS && !emit_fixed(t, op, dir, cookie, emit, data, &emitted))
         return 0;
+    if (shape_of(dir->node.kind)->form == FORM_SHELF)
+        return kept_readdir(t, dir, cookie < COOKIE_RECORDS ? 0 : cookie - COOKIE_RECORDS,
+                            COOKIE_RECORDS, emit, data);
+    if ((cookie < COOKIE_RECORDS || cookie >= COOKIE_SCRATCH) &&
+        !emit_scratch(t, dir, cookie, emit, data, &emitted))
+        return 0;
     if (!form->walk || emitted)
         return 0;
+    if (cookie >= COOKIE_SCRATCH)
+        cookie = COOKIE_FIXED; /* the records begin */
 
     if (!dir->walk) {
         int r = form->walk(t, op, dir->node, &dir->walk);

@@ -3,6 +3,10 @@
 
 #include <limits.h>
 
+#include "bases.h"
+#include "scratch.h"
+#include "systemefs/store/brake.h"
+#include "systemefs/store/save.h"
 #include "systemefs/tree/tree.h"
 
 /* For how long the kernel may believe what never changes. */
@@ -22,8 +26,27 @@ struct open_inode {
     unsigned files;
 };
 
+/* A file or directory of drafts/ or trash/, while the kernel knows it. */
+struct shelf_node {
+    char *path;
+    uint64_t lookups;
+};
+
+/* A reason that went with its draft. A program that removes both (rm -r) has read its name already:
+ * for that one it is still there for a moment. */
+#define GHOSTS   64
+#define GHOST_MS 5000
+struct ghost {
+    char *path;
+    int64_t until_ms;
+    pid_t process;
+};
+
 struct tree {
     struct store *store;
+    struct shelf *shelf;
+    struct bases *bases;
+    struct brake brake;
     struct api *api;
     struct net *net;
     struct journal *journal;
@@ -34,10 +57,18 @@ struct tree {
     int64_t start_ns; /* wall; the time of everything that has none */
     char *url, *connection;
     const char *mode_name;
+    bool dry_run;
+    bool ending; /* tree_destroy() has begun */
 
     struct map values; /* key of a KIND_*_FIELD node -> struct value_node */
     size_t values_sweep_at;
-    struct map open_inodes;  /* ino -> struct open_inode */
+    struct map open_inodes;      /* ino -> struct open_inode */
+    struct ghost ghosts[GHOSTS]; /* a ring */
+    unsigned next_ghost;
+    struct map shelf_nodes; /* key of a KIND_SHELF_* node -> struct shelf_node */
+    struct list scratch;    /* oldest first */
+    size_t scratch_count;
+    uint64_t scratch_next, made_next;
     uint64_t last_ticket;    /* of a notification to the kernel */
     struct list files, dirs; /* that are open: a signal ends the mount under their readers */
 };
@@ -50,6 +81,8 @@ struct tree_dir {
     size_t index;      /* where the reader that got `last_cookie` goes on */
     bool second;       /* at ID/ of walk->keys[index], ID.json is done */
     uint64_t last_cookie;
+    struct buf
+        names; /* of a FORM_SHELF directory, as it was when it was begun; each with its NUL */
     struct list open; /* in tree.dirs */
 };
 
@@ -113,6 +146,7 @@ struct listing *dir_listing(const struct tree *t, struct node dir);
 bool name_stem(const char *name, char stem[NAME_MAX + 1]);
 
 /* name: human names */
+bool name_is_probe(const char *name);
 int alias_lookup(struct tree *t, struct op *op, struct node dir, const char *name,
                  struct tree_attr *ret);
 int names_lookup(struct tree *t, struct op *op, struct node dir, const char *name,
@@ -132,3 +166,107 @@ extern const char tree_readme[];
 int control_prepare(struct tree *t, struct op *op, char *line);
 int control_run(struct tree *t, struct op *op, char *line);
 int control_help(struct buf *out);
+/* A word written to a record's action file. */
+int control_action(struct tree *t, struct op *op, struct node n, const char *text, size_t len);
+
+/* scratch: files in memory */
+struct scratch *scratch_find(const struct tree *t, uint64_t dir, const char *name);
+struct scratch *scratch_of(const struct tree *t, struct node n);
+/* -ENOSPC when there are too many. `target` NULL: a file. */
+int scratch_make(struct tree *t, uint64_t dir, const char *name, enum scratch_role role,
+                 const char *target, struct scratch **ret);
+/* It loses its name, and goes when nobody has it any more. */
+void scratch_unname(struct tree *t, struct scratch *s);
+/* It takes another name, in place of whatever scratch has that. */
+void scratch_move(struct tree *t, struct scratch *s, uint64_t dir, const char *name);
+/* Whether it can have that many bytes. */
+int scratch_room(const struct tree *t, const struct scratch *s, size_t size);
+void scratch_release(struct tree *t, struct scratch *s);
+void scratch_free_all(struct tree *t);
+void scratch_attr(const struct tree *t, const struct scratch *s, struct tree_attr *ret);
+int scratch_getattr(struct tree *t, struct op *op, struct node n, struct tree_attr *ret);
+/* The next one of that directory with an id above `after`; NULL: none. Names of records are left
+ * out. */
+struct scratch *scratch_next(const struct tree *t, uint64_t dir, uint64_t after);
+/* The name under which a record was just made answers as a symlink to it. */
+void scratch_name_record(struct tree *t, uint64_t dir, const char *name, struct node record);
+
+/* shelf: drafts and trash */
+int kept_getattr(struct tree *t, struct op *op, struct node n, struct tree_attr *ret);
+int kept_lookup(struct tree *t, struct op *op, struct node dir, const char *name,
+                struct tree_attr *ret);
+int kept_text(struct tree *t, struct op *op, struct node n, struct buf *out);
+int kept_path(const struct tree *t, struct node n, struct buf *out);
+/* Emits the entries behind the first `after` bytes of their names; a cookie is that plus `base`. */
+int kept_readdir(struct tree *t, struct tree_dir *dir, uint64_t after, uint64_t base,
+                 tree_emit_fn *emit, void *data);
+struct shelf_node *shelf_node_of(const struct tree *t, struct node n);
+int kept_unlink(struct tree *t, struct op *op, struct node dir, const char *name);
+void kept_free_all(struct tree *t);
+
+/* write: texts on their way to the account */
+/* What a text is to become. */
+struct target {
+    struct node node; /* the record or value that it is to be; KIND_ROOT: something new */
+    struct node dir;  /* where */
+    const char *name;
+    enum scratch_role role; /* of something new */
+};
+/* Begins it: 0, STORE_WAIT, or -errno; the job is op->job. `base` NULL: what the process
+ * has opened. */
+int write_begin(struct tree *t, struct op *op, const struct target *target, const char *text,
+                size_t len, const char *base);
+/* The value is cleared; what it was goes to the trash. */
+int write_clear(struct tree *t, struct op *op, const struct target *target, const char *base,
+                const char *value);
+/* Waits for its end, and takes note of it. */
+int write_end(struct tree *t, struct op *op, const struct target *target);
+/* A record's file, or that of a value, is opened to be read. */
+void write_opened(struct tree *t, const struct op *op, struct node n, const struct record *rec);
+/* Fills in what a name in that directory stands for: a new record of it, or the item `listed` put
+ * in or taken out. */
+void order_record(struct node dir, struct save_order *order);
+void order_item(struct node dir, uint64_t listed, bool in, struct save_order *order);
+/* The record whose content a file shows, if it is at hand. */
+struct record *record_behind(const struct tree *t, struct node n);
+/* Whoever has it open last closes it. */
+void tree_file_last(struct tree *t, struct tree_file *file);
+/* The compact text that a save by this process is a change of. NULL: not known. */
+char *write_base(struct tree *t, pid_t process, struct node n);
+/* Whether it looks like an address that somebody could have. */
+bool name_could_be_email(const char *s, size_t len);
+/* Whether a name is none of a record, in whatever directory: an editor's, or a tool's own. */
+bool name_is_scratch(const char *name);
+/* The record, or value, that a text would be saved to under that name: 0, STORE_WAIT, -ENOENT:
+ * none. */
+int target_find(struct tree *t, struct op *op, struct node dir, const char *name, struct node *ret);
+/* What a new name is for: a role, or -errno with the reason. */
+int target_role(struct tree *t, struct op *op, struct node dir, const char *name,
+                enum scratch_role *ret);
+pid_t op_process(struct tree *t, const struct op *op);
+/* The record of `res` that a person means by `text`: an id, or its own name. May wait; -ENOENT. */
+int record_meant(struct tree *t, struct op *op, enum resource res, const char *text, uint64_t *ret);
+
+/* change, move: names made, removed, moved */
+/* The path of a name in a directory, for drafts, trash and messages. */
+int change_path(struct tree *t, struct node dir, const char *name, struct buf *out);
+/* -ENOTDIR, or 0 and the node. */
+int change_directory(uint64_t ino, struct node *ret);
+/* {"name":"VIP"}: the members (at most two, then NULL) that a name alone is the value of. */
+int change_document(const char *const members[2], const char *name, size_t len, struct buf *out);
+
+/* write, sync */
+/* Whether `mine` has all the members of `rec`: then it is the whole record as an editor holds it.
+ */
+bool write_is_whole(struct json rec, struct json mine);
+
+/* A number that is of this tree, and not made up by the kernel. */
+static inline bool node_known(struct node n)
+{
+    return n.kind < KIND_COUNT;
+}
+
+static inline const struct form *form_of(struct node n)
+{
+    return &forms[shape_of(n.kind)->form];
+}

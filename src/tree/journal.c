@@ -90,22 +90,39 @@ void journal_failure(struct journal *j, const char *operation, const char *path,
              strerrorname_np(-failure->error), failure->number, failure->message);
 }
 
-void journal_clear(struct journal *j, uint64_t ino)
+bool journal_is_change(const char *operation)
+{
+    static const char *const reading[] = {"lookup",  "stat",     "readlink",  "open", "opendir",
+                                          "readdir", "getxattr", "listxattr", "read"};
+    for (size_t i = 0; i < ARRAY_SIZE(reading); i++)
+        if (strcmp(operation, reading[i]) == 0)
+            return false;
+    return true;
+}
+
+static bool is_about(const struct failure_line *line, uint64_t ino, const char *path)
+{
+    return (ino && line->ino == ino) || (path[0] && strcmp(line->path, path) == 0);
+}
+
+void journal_clear(struct journal *j, uint64_t ino, const char *path, bool change)
 {
     for (size_t i = 0; i < JOURNAL_ERRORS; i++)
-        if (j->failures[i].ino == ino)
+        if (is_about(&j->failures[i], ino, path) &&
+            journal_is_change(j->failures[i].operation) == change)
             j->failures[i].over = true;
 }
 
-bool journal_error_of(const struct journal *j, uint64_t ino, struct buf *out)
+bool journal_error_of(const struct journal *j, uint64_t ino, const char *path, struct buf *out)
 {
     for (uint64_t i = j->failure_count; i > 0 && j->failure_count - i < JOURNAL_ERRORS; i--) {
         const struct failure_line *line = &j->failures[(i - 1) % JOURNAL_ERRORS];
-        if (line->over || (line->ino != ino && line->parent != ino))
+        bool about = is_about(line, ino, path);
+        if (line->over || (!about && line->parent != ino))
             continue;
         if (line->failure.number)
             buf_printf(out, "request %" PRIu64 ": ", line->failure.number);
-        if (line->ino != ino)
+        if (!about)
             buf_printf(out, "%s: ", line->path);
         buf_append_str(out, line->failure.message);
         return true;

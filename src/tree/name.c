@@ -46,7 +46,7 @@ static int link_found(struct tree *t, struct op *op, enum node_kind kind, uint64
 /* What an e-mail address of today looks like: enough to tell it from a file name that some
  * program tries. Every dot-separated part of the domain has something in it, the last one is no
  * number and not what an editor appends. */
-static bool could_be_email(const char *s, size_t len)
+bool name_could_be_email(const char *s, size_t len)
 {
     const char *at = memchr(s, '@', len);
     if (!at || at == s || memchr(at + 1, '@', len - (size_t)(at + 1 - s)))
@@ -75,11 +75,16 @@ static bool could_be_email(const char *s, size_t len)
     return part != domain && letters && !memmem(domain, (size_t)(end - domain), ".json", 5);
 }
 
-/* Names of the third kind: an editor's and a tool's own, and whatever begins with a dot. */
-static bool is_scratch(const char *name)
+/* What programs look for next to every file that they open or save: vim, whether it may make a file
+ * there; emacs, whether the directory is under version control. Worth no request, whatever an
+ * account has. */
+bool name_is_probe(const char *name)
 {
-    size_t len = strlen(name);
-    return strchr(".#~", name[0]) || name[len - 1] == '~';
+    static const char *const probes[] = {"4913", "RCS", "CVS", "SCCS", "_MTN", "_darcs", "{arch}"};
+    for (size_t i = 0; i < ARRAY_SIZE(probes); i++)
+        if (strcmp(probes[i], name) == 0)
+            return true;
+    return false;
 }
 
 int alias_lookup(struct tree *t, struct op *op, struct node dir, const char *name,
@@ -91,10 +96,11 @@ int alias_lookup(struct tree *t, struct op *op, struct node dir, const char *nam
     bool file = name_stem(name, stem);
     enum node_kind kind = file ? shape->alias : shape->dir_alias;
     struct name_parts parts;
-    if (kind == KIND_ROOT || is_scratch(name) || !name_from_file(stem, "", false, &parts) ||
-        parts.len == 0 || strspn(stem, "0123456789") == strlen(stem))
+    if (kind == KIND_ROOT || name_is_scratch(name) || name_is_probe(name) ||
+        !name_from_file(stem, "", false, &parts) || parts.len == 0 ||
+        strspn(stem, "0123456789") == strlen(stem))
         return -ENOENT;
-    if (row->name_filter && !could_be_email(parts.name, parts.len))
+    if (row->name_filter && !name_could_be_email(parts.name, parts.len))
         return -ENOENT;
 
     ret->entry_valid_ms = 0;

@@ -26,7 +26,7 @@ const struct shape shapes[KIND_COUNT] = {
     [KIND_ROOT]   = {.form = FORM_FIXED, .mode = DIR_MODE},
     [KIND_README] = {TEXT(ROOT, "README.md", READ_MODE, README)},
 
-    [KIND_CONTACT_LIST] = {LIST("contacts", CONTACT, CONTACT), .entry_dir = KIND_CONTACT_DIR,
+    [KIND_CONTACT_LIST] = {LIST("contacts", CONTACT, CONTACT), .entry_dir = KIND_CONTACT_DIR, .dir_removes = true,
                            .alias = KIND_CONTACT_ALIAS, .dir_alias = KIND_CONTACT_DIR_ALIAS},
     [KIND_CONTACT]               = {RECORD(CONTACT_LIST, CONTACT, OPEN_MODE)},
     [KIND_CONTACT_DIR]           = {ENTRY_DIR(CONTACT_LIST, CONTACT)},
@@ -103,6 +103,14 @@ const struct shape shapes[KIND_COUNT] = {
     [KIND_REQUESTS] = {TEXT(CONTROL, "requests", READ_MODE, REQUESTS)},
     [KIND_METRICS]  = {TEXT(CONTROL, "metrics", READ_MODE, METRICS)},
     [KIND_CTL]      = {TEXT(CONTROL, "ctl", OPEN_MODE, CTL)},
+
+    [KIND_SCRATCH]      = {.form = FORM_SCRATCH, .mode = OPEN_MODE},
+    [KIND_SCRATCH_LINK] = {.form = FORM_SCRATCH_LINK, .mode = 0777},
+    [KIND_MADE]         = {.form = FORM_FIXED, .mode = DIR_MODE},
+    [KIND_DRAFTS]       = {.form = FORM_SHELF, .parent = KIND_CONTROL, .name = "drafts", .mode = DIR_MODE},
+    [KIND_TRASH]        = {.form = FORM_SHELF, .parent = KIND_CONTROL, .name = "trash", .mode = DIR_MODE},
+    [KIND_SHELF_DIR]    = {.form = FORM_SHELF, .mode = DIR_MODE},
+    [KIND_SHELF_FILE]   = {.form = FORM_SHELF_FILE, .mode = READ_MODE},
 };
 /* clang-format on */
 
@@ -135,4 +143,35 @@ enum node_kind shape_home(enum resource res)
 bool shape_is_dir(enum node_kind kind)
 {
     return shapes[kind].form <= FORM_NAMES;
+}
+
+enum shape_makes shape_makes(enum node_kind dir)
+{
+    const struct shape *shape = &shapes[dir];
+    const struct resource_row *row = resource_row(shape->res);
+    enum resource owner;
+    if (shape->form == FORM_MEMBERS || (shape->form == FORM_RECORDS && shape->filtered)) {
+        shape_lists_items(dir, &owner);
+        if (owner < RES_COUNT)
+            return MAKES_ITEM;
+    }
+    if (shape->form != FORM_RECORDS || !row->create_path)
+        return MAKES_NOTHING;
+    if (!shape->filtered)
+        return MAKES_RECORD;
+    const struct resource_filter *filter =
+        &row->filters[resource_filter_by(shape->res, shape->owner)];
+    return filter->create_member ? MAKES_RECORD : MAKES_NOTHING;
+}
+
+bool shape_lists_items(enum node_kind dir, enum resource *ret_owner)
+{
+    const struct shape *shape = &shapes[dir];
+    const struct resource_set *mine = &resource_row(shape->owner)->set;
+    const struct resource_set *theirs = &resource_row(shape->res)->set;
+    bool items = mine->member && mine->res == shape->res;
+    *ret_owner = items                                           ? shape->owner
+                 : theirs->member && theirs->res == shape->owner ? shape->res
+                                                                 : RES_COUNT;
+    return items;
 }

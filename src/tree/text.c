@@ -16,8 +16,7 @@ static int print_cancel(struct tree *t UNUSED, struct buf *out)
     return buf_append_str(out, "# To end this subscription, write one of these words here:\n"
                                "#   now          it ends at once\n"
                                "#   period-end   it ends when the paid period does\n"
-                               "# for example: echo period-end > cancel\n"
-                               "# This version of systemefs only reads: both are refused.\n");
+                               "# for example: echo period-end > cancel\n");
 }
 
 static int print_ctl(struct tree *t UNUSED, struct buf *out)
@@ -49,6 +48,8 @@ enum figure {
     REQUESTS,
     BYTES_RECEIVED,
     FAILURES,
+    DRAFTS,
+    SAVES,
     API_AWAY,
     FIGURE_COUNT,
 };
@@ -71,6 +72,8 @@ static const struct {
     [REQUESTS] = {"requests-made", "requests_total", "counter", "API requests since the start, retries included."},
     [BYTES_RECEIVED] = {"bytes-received", "received_bytes_total", "counter", "Bytes of answers, as they came over the wire."},
     [FAILURES] = {"failures", "failures_total", "counter", "File operations that failed with a reason."},
+    [DRAFTS] = {"drafts", "drafts", "gauge", "Saves that are kept because they were not taken, or are under way."},
+    [SAVES] = {"saves-under-way", "saves", "gauge", "Changes of the account under way."},
     [API_AWAY] = {"api-away", "api_away", "gauge", "1 while the API cannot be reached."},
 };
 /* clang-format on */
@@ -98,6 +101,8 @@ static void get_figures(struct tree *t, int64_t v[FIGURE_COUNT], struct journal_
     v[REQUESTS] = (int64_t)journal->requests;
     v[BYTES_RECEIVED] = (int64_t)journal->bytes;
     v[FAILURES] = (int64_t)journal->failures;
+    v[DRAFTS] = shelf_draft_count(t->shelf);
+    v[SAVES] = store.saves;
     v[API_AWAY] = store.away;
 }
 

@@ -212,6 +212,8 @@ int values_lookup(struct tree *t, struct op *op, struct node dir, const char *na
     if (!resource_id_valid(resource_row(shape->res)->id_kind, name, strlen(name)))
         return -ENOENT;
     ret->entry_valid_ms = 0;
+    if (name_is_probe(name))
+        return -ENOENT;
     struct record *rec;
     struct json value;
     int r = value_of(t, op, shape, dir.key, name, &rec, &value);

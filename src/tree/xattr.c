@@ -71,7 +71,10 @@ static bool xattr_stale(struct tree *t, struct node n, struct buf *out)
 
 static bool xattr_error(struct tree *t, struct node n, struct buf *out)
 {
-    return journal_error_of(t->journal, node_ino(n), out);
+    CLEANUP(buf_cleanup) struct buf path;
+    buf_init(&path, PATH_MAX);
+    tree_path(t, node_ino(n), &path);
+    return journal_error_of(t->journal, node_ino(n), path.data ? path.data : "", out);
 }
 
 static const struct {

@@ -41,6 +41,106 @@ static void test_rows(void **state UNUSED)
     }
 }
 
+/* ---- what may be changed ---- */
+
+static const struct patch_member *member_of(const struct resource_row *row, const char *name)
+{
+    for (const struct patch_member *m = row->members; m && m->name; m++)
+        if (strcmp(m->name, name) == 0)
+            return m;
+    return NULL;
+}
+
+static void test_members(void **state UNUSED)
+{
+    for (enum resource res = 0; res < RES_COUNT; res++) {
+        const struct resource_row *row = resource_row(res);
+        unsigned sets = 0, in_path = 0, saved = 0;
+        for (const struct patch_member *m = row->members; m && m->name; m++) {
+            assert_ptr_equal(member_of(row, m->name), m); /* each once */
+            sets += m->kind == PATCH_SET;
+            in_path += m->in_path;
+            saved += m->save;
+            /* The server's own are sent by nobody; the others by somebody. */
+            assert_int_equal(m->kind == PATCH_SERVER, !m->create && !m->save);
+            assert_int_equal(m->kind == PATCH_ALIAS || m->kind == PATCH_REFERENCE, m->slug != NULL);
+            if (m->kind == PATCH_REFERENCE) {
+                const struct patch_member *meant = member_of(row, m->slug);
+                assert_true(meant && meant->create);
+            }
+            if (m->in_path)
+                assert_true(m->create && !m->save);
+        }
+        /* The id is the server's, unless a person chooses it: a slug. */
+        const struct patch_member *id = member_of(row, row->id_member);
+        if (row->members)
+            assert_int_equal(id->kind, row->id_kind == ID_SLUG ? PATCH_VALUE : PATCH_SERVER);
+        assert_int_equal(sets, row->set.member != NULL);
+        if (row->set.member)
+            assert_int_equal(member_of(row, row->set.member)->kind, PATCH_SET);
+        assert_int_equal(saved > 0, row->can_save);
+        assert_int_equal(in_path > 0, row->create_path && strstr(row->create_path, "%s"));
+    }
+}
+
+static void test_changes(void **state UNUSED)
+{
+    for (enum resource res = 0; res < RES_COUNT; res++) {
+        const struct resource_row *row = resource_row(res);
+        assert_int_equal(row->create_path != NULL, row->members || row->create_body);
+        if (row->can_save) /* theirs is read again before it is changed */
+            assert_true((row->save == HTTP_PATCH || row->save == HTTP_PUT) && row->members);
+        /* A name alone says it all, or the one name there is stands for the whole body. */
+        for (int i = 0; i < 2 && row->named_by[i]; i++)
+            assert_true(member_of(row, row->named_by[i])->create);
+        assert_int_equal(row->make_name != NULL, row->create_body != NULL);
+        if (row->make_name)
+            assert_null(row->named_by[0]);
+        if (row->name_member && row->named_by[0])
+            assert_string_equal(row->named_by[0], row->name_member);
+        if (row->grant_member)
+            assert_true(member_of(row, row->grant_member)->create);
+        for (int i = 0; i < RESOURCE_FILTERS; i++) {
+            const struct resource_filter *f = &row->filters[i];
+            if (!f->create_member)
+                continue;
+            assert_true(member_of(row, f->create_member)->create);
+            assert_non_null(f->member); /* it must be found again */
+        }
+        /* What comes later is looked for by the two records that it joins. */
+        if (row->create_later)
+            for (int i = 0; i < RESOURCE_FILTERS; i++)
+                assert_non_null(row->filters[i].create_member);
+        /* The path is below the first of them. */
+        if (row->create_path && strstr(row->create_path, "%s"))
+            assert_true(member_of(row, row->filters[0].create_member)->in_path);
+        if (row->set.member) {
+            assert_true(row->set.path && row->set.add_member && row->item_get);
+            assert_true(resource_filter_by(res, row->set.res) >= 0);
+            assert_int_equal(resource_row(row->set.res)->id_kind, ID_NUMBER);
+        }
+    }
+}
+
+static void test_words(void **state UNUSED)
+{
+    for (enum resource res = 0; res < RES_COUNT; res++) {
+        const struct resource_row *row = resource_row(res);
+        assert_int_equal(row->action != NULL, row->words[0].word != NULL);
+        for (int i = 0; i < RESOURCE_WORDS && row->action; i++) {
+            struct json body;
+            assert_true(row->words[i].word[0]);
+            assert_int_equal(json_check(row->words[i].body, strlen(row->words[i].body), &body,
+                                        NULL),
+                             0);
+            assert_int_equal(json_type(body), JSON_OBJECT);
+        }
+        /* What is ended by a word is not deleted. */
+        if (row->action)
+            assert_false(row->can_remove);
+    }
+}
+
 static void test_filters(void **state UNUSED)
 {
     for (enum resource res = 0; res < RES_COUNT; res++) {
@@ -149,8 +249,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),    cmocka_unit_test(test_filters),
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_slugs),
-        cmocka_unit_test(test_uuids),
+        cmocka_unit_test(test_members), cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_words),   cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_slugs),   cmocka_unit_test(test_uuids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

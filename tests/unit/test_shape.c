@@ -14,6 +14,18 @@
     kind < KIND_COUNT;                                                                             \
     kind++
 
+static const bool dir_forms[FORM_COUNT] = {
+    [FORM_FIXED] = true,  [FORM_RECORDS] = true, [FORM_MEMBERS] = true,
+    [FORM_VALUES] = true, [FORM_SHELF] = true,   [FORM_NAMES] = true,
+};
+
+/* Named by a person or a program, not by the tree: they are where they were made. */
+static bool is_free(enum node_kind kind)
+{
+    return kind == KIND_SCRATCH || kind == KIND_SCRATCH_LINK || kind == KIND_MADE ||
+           kind == KIND_SHELF_DIR || kind == KIND_SHELF_FILE;
+}
+
 static void test_parents(void **state UNUSED)
 {
     assert_int_equal(shape_of(KIND_ROOT)->form, FORM_FIXED);
@@ -28,8 +40,7 @@ static void test_parents(void **state UNUSED)
         assert_int_not_equal(s->mode, 0); /* a missing row has none */
         assert_true(s->mode <= 0777);
         assert_true(s->form < FORM_COUNT);
-        assert_int_equal(shape_is_dir(kind), s->form != FORM_RECORD && s->form != FORM_VALUE &&
-                                                 s->form != FORM_TEXT && s->form != FORM_LINK);
+        assert_int_equal(shape_is_dir(kind), dir_forms[s->form]);
         if (shape_is_dir(kind))
             assert_int_equal(s->mode, 0777);
     }
@@ -42,6 +53,12 @@ static void test_names(void **state UNUSED)
         const struct shape *s = shape_of(kind), *up = shape_of(s->parent);
         bool named_by_parent = up->entry == kind || up->entry_dir == kind || up->alias == kind ||
                                up->dir_alias == kind;
+        if (is_free(kind)) {
+            assert_null(s->name);
+            assert_int_equal(s->parent, KIND_ROOT);
+            assert_false(named_by_parent);
+            continue;
+        }
         assert_int_equal(named_by_parent, s->name == NULL);
         if (!s->name)
             continue;
@@ -133,15 +150,25 @@ static void check_directory(enum node_kind kind)
         assert_non_null(resource_row(s->res)->name_member);
         assert_string_equal(entry->target, "../%s.json");
         break;
+    case FORM_SHELF:
+        /* What is in it is on disk. */
+        assert_int_equal(s->entry, KIND_ROOT);
+        break;
     case FORM_RECORD:
     case FORM_VALUE:
     case FORM_TEXT:
     case FORM_LINK:
+    case FORM_SCRATCH:
+    case FORM_SCRATCH_LINK:
+    case FORM_SHELF_FILE:
     case FORM_COUNT:
         fail();
     }
     if (s->form != FORM_RECORDS)
-        assert_false(s->filtered || s->entry_dir || s->alias || s->dir_alias);
+        assert_false(s->filtered || s->entry_dir || s->alias || s->dir_alias || s->dir_removes);
+    /* rmdir of ID/ deletes what the API can delete. */
+    if (s->dir_removes)
+        assert_true(s->entry_dir && resource_row(s->res)->can_remove);
 }
 
 static void test_forms(void **state UNUSED)
@@ -166,7 +193,13 @@ static void test_forms(void **state UNUSED)
         }
         /* The permissions say whether the API can change it. */
         if (s->form == FORM_RECORD)
-            assert_int_equal(s->mode, resource_row(s->res)->writable ? 0666 : 0444);
+            assert_int_equal(s->mode, resource_row(s->res)->can_save ? 0666 : 0444);
+        if (s->form == FORM_VALUE)
+            assert_int_equal(s->mode, resource_row(s->owner)->can_save ? 0666 : 0444);
+        if (s->form == FORM_SHELF_FILE)
+            assert_int_equal(s->mode, 0444);
+        if (s->form == FORM_SCRATCH)
+            assert_int_equal(s->mode, 0666);
     }
     for (enum node_text text = TEXT_NONE + 1; text < TEXT_COUNT; text++)
         assert_int_equal(texts[text], 1);
@@ -203,6 +236,46 @@ static void test_resources(void **state UNUSED)
         assert_int_equal(shape_of(home)->alias != KIND_ROOT,
                          resource_row(res)->name_member != NULL);
     }
+}
+
+/* What a new name in a directory makes. Those that are not here make nothing. */
+static void test_makes(void **state UNUSED)
+{
+    static const struct {
+        enum node_kind dir;
+        enum shape_makes makes;
+        enum resource owner; /* of MAKES_ITEM: whose set it is; else RES_COUNT */
+        bool lists_items;
+    } rows[] = {
+        {KIND_CONTACT_LIST, MAKES_RECORD, RES_COUNT, false},
+        {KIND_CONTACT_TAGS, MAKES_ITEM, RES_CONTACT, true},
+        {KIND_CONTACT_ENROLLMENTS, MAKES_RECORD, RES_COUNT, false},
+        {KIND_CONTACT_MEMBERSHIPS, MAKES_RECORD, RES_COUNT, false},
+        {KIND_TAG_LIST, MAKES_RECORD, RES_COUNT, false},
+        {KIND_TAG_CONTACTS, MAKES_ITEM, RES_CONTACT, false},
+        {KIND_FIELD_LIST, MAKES_RECORD, RES_COUNT, false},
+        {KIND_COURSE_ENROLLMENTS, MAKES_RECORD, RES_COUNT, false},
+        {KIND_ENROLLMENT_LIST, MAKES_RECORD, RES_COUNT, false},
+        {KIND_COMMUNITY_MEMBERSHIPS, MAKES_RECORD, RES_COUNT, false},
+        {KIND_MEMBERSHIP_LIST, MAKES_RECORD, RES_COUNT, false},
+        {KIND_WEBHOOK_LIST, MAKES_RECORD, RES_COUNT, false},
+        {KIND_CONNECTION_LIST, MAKES_RECORD, RES_COUNT, false},
+    };
+    for (EACH_KIND(kind)) {
+        size_t i = 0;
+        if (!shape_is_dir(kind))
+            continue;
+        while (i < ARRAY_SIZE(rows) && rows[i].dir != kind)
+            i++;
+        bool here = i < ARRAY_SIZE(rows);
+        assert_int_equal(shape_makes(kind), here ? rows[i].makes : MAKES_NOTHING);
+        enum resource owner;
+        if (here && rows[i].makes == MAKES_ITEM) {
+            assert_int_equal(shape_lists_items(kind, &owner), rows[i].lists_items);
+            assert_int_equal(owner, rows[i].owner);
+        }
+    }
+    assert_int_equal(shape_makes(KIND_ROOT), MAKES_NOTHING);
 }
 
 static void test_listed(void **state UNUSED)
@@ -280,6 +353,13 @@ static void test_numbers(void **state UNUSED)
         KIND_REQUESTS,
         KIND_METRICS,
         KIND_CTL,
+        KIND_SCRATCH,
+        KIND_SCRATCH_LINK,
+        KIND_MADE,
+        KIND_DRAFTS,
+        KIND_TRASH,
+        KIND_SHELF_DIR,
+        KIND_SHELF_FILE,
     };
     for (size_t i = 0; i < ARRAY_SIZE(order); i++)
         assert_int_equal(order[i], i);
@@ -306,7 +386,7 @@ int main(void)
         cmocka_unit_test(test_parents), cmocka_unit_test(test_names),
         cmocka_unit_test(test_forms),   cmocka_unit_test(test_resources),
         cmocka_unit_test(test_listed),  cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_inodes),
+        cmocka_unit_test(test_inodes),  cmocka_unit_test(test_makes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,219 +11,6 @@
 
 #define BODY_MAX ((size_t)64 << 20)
 #define LOOP_MAX 10000000 /* turns; more is an endless loop */
-#define NOT_FOUND                                                                                  \
-    "{\"type\":\"about:blank\",\"title\":\"An error occurred\",\"status\":404,\"detail\":\"Not "   \
-    "Found\"}"
-#define PARAM_MAX    256
-#define REQUESTS_MAX 100000 /* more is an endless loop too */
-
-/* ---- the account ---- */
-
-static struct world_row *row_of(struct world *w, enum resource res, const char *id)
-{
-    struct world_table *t = &w->tables[res];
-    for (size_t i = 0; i < t->count; i++)
-        if (strcmp(t->rows[i].id, id) == 0)
-            return &t->rows[i];
-    return NULL;
-}
-
-void world_put(struct world *w, enum resource res, const char *text)
-{
-    struct json v;
-    struct world_row row = {0};
-    assert_int_equal(json_check(text, strlen(text), &v, NULL), 0);
-    assert_true(api_record_id(res, v, row.id));
-    if (resource_row(res)->id_kind == ID_NUMBER)
-        row.number = strtoull(row.id, NULL, 10);
-    row.text = strdup(text);
-
-    struct world_row *there = row_of(w, res, row.id);
-    if (there) {
-        free(there->text);
-        *there = row;
-        return;
-    }
-    struct world_table *t = &w->tables[res];
-    if (t->count == t->cap) {
-        t->cap = t->cap ? t->cap * 2 : 64;
-        t->rows = realloc(t->rows, t->cap * sizeof(*t->rows));
-        assert_non_null(t->rows);
-    }
-    size_t i = t->count++;
-    for (; row.number && i > 0 && t->rows[i - 1].number < row.number; i--)
-        t->rows[i] = t->rows[i - 1];
-    t->rows[i] = row;
-}
-
-void world_putf(struct world *w, enum resource res, const char *fmt, ...)
-{
-    char *text;
-    va_list ap;
-    va_start(ap, fmt);
-    assert_true(vasprintf(&text, fmt, ap) >= 0);
-    va_end(ap);
-    world_put(w, res, text);
-    free(text);
-}
-
-void world_remove(struct world *w, enum resource res, const char *id)
-{
-    struct world_table *t = &w->tables[res];
-    struct world_row *row = row_of(w, res, id);
-    assert_non_null(row);
-    free(row->text);
-    size_t i = (size_t)(row - t->rows);
-    memmove(row, row + 1, (--t->count - i) * sizeof(*row));
-}
-
-void world_fill(struct world *w, enum resource res, uint64_t first, uint64_t last)
-{
-    const struct resource_row *row = resource_row(res);
-    const char *name = row->name_member ? row->name_member : "note";
-    const char *tail = row->name_filter ? "@example.com" : "";
-    for (uint64_t id = first; id <= last; id++)
-        world_putf(w, res, "{\"id\":%" PRIu64 ",\"%s\":\"%s-%" PRIu64 "%s\"}", id, name, row->name,
-                   id, tail);
-}
-
-/* ---- its server ---- */
-
-/* The value of a query parameter, decoded. */
-static bool query_get(const char *url, const char *name, char out[PARAM_MAX])
-{
-    const char *p = strchr(url, '?');
-    size_t n = strlen(name), len = 0;
-    while (p && (strncmp(++p, name, n) != 0 || p[n] != '='))
-        p = strchr(p, '&');
-    if (!p)
-        return false;
-    for (p += n + 1; *p && *p != '&' && len < PARAM_MAX - 1; p++) {
-        unsigned byte = (unsigned char)*p;
-        if (*p == '%' && sscanf(p + 1, "%2x", &byte) == 1)
-            p += 2;
-        out[len++] = (char)byte;
-    }
-    out[len] = '\0';
-    return true;
-}
-
-struct wanted {
-    const char *id;
-    bool found;
-};
-
-static void wanted_each(void *data, struct json value)
-{
-    struct wanted *q = data;
-    q->found = q->found || (value.len == strlen(q->id) && memcmp(value.p, q->id, value.len) == 0);
-}
-
-static bool row_matches(enum resource res, const struct world_row *row, const char *url)
-{
-    const struct resource_row *r = resource_row(res);
-    char value[PARAM_MAX];
-    struct json record, name;
-    assert_int_equal(json_check(row->text, strlen(row->text), &record, NULL), 0);
-    for (int i = 0; i < RESOURCE_FILTERS; i++) {
-        const struct resource_filter *f = &r->filters[i];
-        if (!f->param || !query_get(url, f->param, value))
-            continue;
-        struct wanted q = {.id = value};
-        char member[PARAM_MAX];
-        snprintf(member, sizeof(member), "%s.id", f->param);
-        api_member_each(record, f->member ? f->member : member, wanted_each, &q);
-        if (!q.found)
-            return false;
-    }
-    if (r->name_filter && query_get(url, r->name_filter, value))
-        return json_member(record, r->name_member, &name) && json_string_equals(name, value);
-    return true;
-}
-
-static void print_listing(struct world *w, enum resource res, const char *url, struct buf *out)
-{
-    const struct resource_row *r = resource_row(res);
-    const struct world_table *t = &w->tables[res];
-    char value[PARAM_MAX];
-    bool ascending =
-        query_get(url, "order", value) && strcmp(value, "asc") == 0 && !w->ignores_order;
-    size_t limit = !r->paged                        ? SIZE_MAX
-                   : query_get(url, "limit", value) ? strtoull(value, NULL, 10)
-                                                    : 10;
-    if (w->page_max)
-        limit = MIN(limit, w->page_max);
-    uint64_t after = query_get(url, "startingAfter", value) ? strtoull(value, NULL, 10) : 0;
-
-    size_t printed = 0;
-    bool more = false;
-    buf_printf(out, "{\"%s\":[", r->items_member);
-    for (size_t k = 0; k < t->count; k++) {
-        const struct world_row *row = &t->rows[ascending ? t->count - 1 - k : k];
-        if (after && (ascending ? row->number <= after : row->number >= after))
-            continue;
-        if (!row_matches(res, row, url))
-            continue;
-        if (printed == limit) {
-            more = true;
-            break;
-        }
-        buf_printf(out, "%s%s", printed++ ? "," : "", row->text);
-    }
-    buf_printf(out, "],\"hasMore\":%s}", more ? "true" : "false");
-}
-
-static bool path_is(const char *url, enum resource res, const char **ret_id)
-{
-    const struct resource_row *r = resource_row(res);
-    const char *base = r->host == HOST_CTRL ? WORLD_CTRL_URL : WORLD_API_URL;
-    size_t n = strlen(base), m = strlen(r->list_path);
-    if (strncmp(url, base, n) != 0 || strncmp(url + n, r->list_path, m) != 0)
-        return false;
-    const char *rest = url + n + m;
-    *ret_id = *rest == '/' ? rest + 1 : NULL;
-    return strchr("/?", *rest);
-}
-
-static void respond(void *data, const struct scripted_request *request,
-                    struct scripted_answer *answer)
-{
-    struct world *w = data;
-    assert_true(w->server.count < REQUESTS_MAX);
-    *answer = (struct scripted_answer){.status = w->status,
-                                       .body = w->body,
-                                       .failure = w->failure,
-                                       .delay_ms = w->delay_ms};
-    if (w->status || w->failure)
-        return;
-    struct buf out;
-    buf_init(&out, BODY_MAX);
-    answer->status = 404;
-    for (enum resource res = 0; res < RES_COUNT; res++) {
-        const struct resource_row *r = resource_row(res);
-        const char *id;
-        if (!path_is(request->url, res, &id))
-            continue;
-        const struct world_row *row = id ? row_of(w, res, id) : NULL;
-        if (!id) {
-            answer->status = 200;
-            print_listing(w, res, request->url, &out);
-        } else if (!r->item_get) {
-            answer->status = 405;
-        } else if (row) {
-            answer->status = 200;
-            if (r->item_member)
-                buf_printf(&out, "{\"%s\":%s}", r->item_member, row->text);
-            else
-                buf_append_str(&out, row->text);
-        }
-        break;
-    }
-    if (answer->status != 200)
-        buf_append_str(&out, NOT_FOUND);
-    free(w->answer);
-    answer->body = w->answer = buf_take(&out, NULL);
-}
 
 /* ---- the driver ---- */
 
@@ -232,7 +19,7 @@ void world_init(struct world *w, const struct world_options *options)
     *w = (struct world){0};
     clock_manual_init(&w->clock, 5000, WORLD_WALL_NS);
     scripted_init(&w->server, &w->clock.clock);
-    scripted_respond(&w->server, respond, w);
+    scripted_respond(&w->server, world_respond, w);
     const struct net_options net = {
         .transport = &w->server.transport,
         .clock = &w->clock.clock,
@@ -251,6 +38,9 @@ void world_init(struct world *w, const struct world_options *options)
         .key = "a-key-of-the-test",
     };
     assert_int_equal(api_create(&api, &w->api), 0);
+    disk_memory_init(&w->disk);
+    struct disk *disk = options->no_disk ? NULL : &w->disk.disk;
+    assert_int_equal(shelf_create(disk, &w->clock.clock, &w->shelf), 0);
     const struct store_options store = {
         .api = w->api,
         .clock = &w->clock.clock,
@@ -258,7 +48,11 @@ void world_init(struct world *w, const struct world_options *options)
         .timeout_ms = WORLD_TIMEOUT_MS,
         .changed = options->changed,
         .gone = options->gone,
+        .replacing = options->replacing,
         .data = options->data,
+        .shelf = w->shelf,
+        .access_type = options->access_type ? options->access_type : "full_access",
+        .dry_run = options->dry_run,
     };
     assert_int_equal(store_create(&store, &w->store), 0);
 }
@@ -266,21 +60,51 @@ void world_init(struct world *w, const struct world_options *options)
 void world_finish(struct world *w)
 {
     store_destroy(w->store);
+    shelf_destroy(w->shelf);
+    assert_int_equal(disk_memory_locked(&w->disk), 0);
+    disk_memory_finish(&w->disk);
     api_destroy(w->api);
     net_destroy(w->net);
-    for (enum resource res = 0; res < RES_COUNT; res++) {
-        for (size_t i = 0; i < w->tables[res].count; i++)
-            free(w->tables[res].rows[i].text);
-        free(w->tables[res].rows);
-    }
+    world_account_finish(w);
     free(w->text);
-    free(w->answer);
+    free(w->asked);
     scripted_finish(&w->server);
 }
 
 size_t world_requests(const struct world *w)
 {
     return w->server.count;
+}
+
+static const char *look(struct world *w, bool changes_only)
+{
+    struct buf out;
+    buf_init(&out, BODY_MAX);
+    buf_append_str(&out, "");
+    for (; w->looked < w->server.count; w->looked++) {
+        const struct scripted_request *r = &w->server.requests[w->looked];
+        const char *path = strchr(strstr(r->url, "//") + 2, '/');
+        if (!changes_only || r->method != HTTP_GET)
+            buf_printf(&out, "%s %s%s%s\n", http_method_name(r->method), path, r->body ? " " : "",
+                       r->body ? r->body : "");
+    }
+    free(w->asked);
+    return w->asked = buf_take(&out, NULL);
+}
+
+const char *world_asked(struct world *w)
+{
+    return look(w, false);
+}
+
+const char *world_sent(struct world *w)
+{
+    return look(w, true);
+}
+
+void world_no_log(void *data UNUSED, enum log_level level UNUSED, const char *module UNUSED,
+                  const char *line UNUSED)
+{
 }
 
 bool world_turn(struct world *w)
@@ -370,6 +194,8 @@ void run_finish(struct run *run)
 {
     free(run->text);
     run->text = NULL;
+    save_unref(run->job);
+    run->job = NULL;
 }
 
 static void run_keep(struct run *run, const char *text, size_t len)
@@ -425,15 +251,32 @@ int run_find(struct run *run)
     return store_find(run->w->store, &run->op, run->res, run->name, strlen(run->name), &run->key);
 }
 
+int run_save(struct run *run)
+{
+    if (!run->op.job) {
+        int r = save_start(run->w->store, &run->op, run->order, &run->op.job);
+        if (r < 0)
+            return r;
+        save_ref(run->op.job);
+        run->job = run->op.job;
+    }
+    int r = save_wait(run->job, &run->op);
+    if (r != STORE_WAIT)
+        run->key = save_key(run->job);
+    return r;
+}
+
 static int to_the_end(struct world *w, struct run *run, int (*handler)(struct run *run))
 {
     run_begin(w, run, handler);
     int r = world_run(w, run);
     free(w->text);
     w->text = run->text;
+    run->text = NULL;
     w->stale = run->stale;
     w->key = run->key;
     w->failure_seen = run->op.failure;
+    run_finish(run);
     return r;
 }
 
@@ -477,4 +320,10 @@ int world_find(struct world *w, enum resource res, const char *name)
 {
     struct run run = {.res = res, .name = name};
     return to_the_end(w, &run, run_find);
+}
+
+int world_save(struct world *w, const struct save_order *order)
+{
+    struct run run = {.order = order};
+    return to_the_end(w, &run, run_save);
 }

@@ -3,9 +3,11 @@
  *
  * The stack is the real one (net, api, store); the transport is the scripted one, whose responder
  * is a well-behaved little server over tables of records: listings with limit, startingAfter,
- * order and filters, single records, 404. What it knows is changed by world_put() and
- * world_remove(), at any moment. A test that wants a server that lies says so with
- * scripted_expect() on w.server, or with the knobs below.
+ * order and filters, single records, 404; and what changes them, as the API does it: merge patches
+ * with fields by their slugs, tags one by one, memberships that come later, 422 for what is used
+ * already. What it knows is changed by world_put() and world_remove(), at any moment. A test that
+ * wants a server that lies says so with scripted_expect() on w.server, or with the knobs below.
+ * Drafts and trash are on a disk in memory (w.disk).
  *
  *     struct world w;
  *     world_init(&w, &(struct world_options){.ttl_ms = 60000});
@@ -22,7 +24,10 @@
  */
 #pragma once
 
+#include "disk_memory.h"
 #include "scripted.h"
+#include "systemefs/base/log.h"
+#include "systemefs/store/save.h"
 #include "systemefs/store/store.h"
 
 #define WORLD_API_URL    "https://api.test"
@@ -38,13 +43,18 @@ struct world_options {
     void *observer_data;
     void (*changed)(void *data, enum resource res, uint64_t key);
     void (*gone)(void *data, enum resource res, uint64_t key);
-    void *data; /* of both */
+    void (*replacing)(void *data, enum resource res, const struct record *rec);
+    void *data; /* of all three */
+    bool no_disk;
+    bool dry_run;
+    const char *access_type; /* NULL: "full_access" */
 };
 
 /* One record of the account. */
 struct world_row {
     char id[RESOURCE_ID_TEXT_MAX + 1];
     uint64_t number; /* of a numeric id */
+    int64_t from_ms; /* listed from then on */
     char *text;
 };
 
@@ -58,6 +68,8 @@ struct world {
     struct scripted server;
     struct net *net;
     struct api *api;
+    struct disk_memory disk;
+    struct shelf *shelf;
     struct store *store;
 
     /* the account, and how its server behaves */
@@ -65,9 +77,13 @@ struct world {
     int64_t delay_ms; /* of every answer */
     int status;       /* not 0: every answer is that, with `body` */
     const char *body;
-    enum net_failure failure; /* not NET_OK: every exchange fails so */
-    bool ignores_order;       /* order=asc has no effect */
-    size_t page_max;          /* records of a page at most; 0: as asked */
+    enum net_failure failure;  /* not NET_OK: every exchange fails so */
+    bool ignores_order;        /* order=asc has no effect */
+    size_t page_max;           /* records of a page at most; 0: as asked */
+    unsigned lose;             /* so many changes are carried out, and their answers lost */
+    int64_t later_ms;          /* until a new membership is listed */
+    void (*watch)(void *data); /* called when a change has come, before it is carried out */
+    void *watch_data;
 
     /* of the operation that world_record() and the like ran last */
     char *text;
@@ -75,7 +91,11 @@ struct world {
     struct api_failure failure_seen;
     uint64_t key;
 
+    /* private */
     char *answer; /* the responder's last one */
+    char *asked;
+    size_t looked; /* requests that world_asked() has told */
+    unsigned made; /* records by the server */
 };
 
 void world_init(struct world *w, const struct world_options *options);
@@ -90,6 +110,12 @@ void world_remove(struct world *w, enum resource res, const char *id);
 void world_fill(struct world *w, enum resource res, uint64_t first, uint64_t last);
 
 size_t world_requests(const struct world *w);
+/* The requests since the last look, one a line: "PATCH /api/contacts/5 {"locale":"fr"}". Valid
+ * until the next call. world_sent() leaves out those that only read. */
+const char *world_asked(struct world *w);
+const char *world_sent(struct world *w);
+/* What a test program that makes bad saves does not want to read: the log. */
+void world_no_log(void *data, enum log_level level, const char *module, const char *line);
 /* Whatever the loop would do now, without moving the clock. Returns whether anything happened. */
 bool world_turn(struct world *w);
 void world_advance(struct world *w, int64_t ms);
@@ -109,6 +135,8 @@ struct run {
     uint64_t key;
     struct listing *listing;
     const char *name;
+    const struct save_order *order;
+    struct save *job; /* of run_save(); a reference */
     char *text;
     bool stale;
 };
@@ -118,7 +146,9 @@ void run_begin(struct world *w, struct run *run, int (*handler)(struct run *run)
 int world_run(struct world *w, struct run *run);
 void run_finish(struct run *run);
 
-/* Handlers: store_record(), store_record_in(), store_walk_whole(), store_find(). */
+/* Handlers: store_record(), store_record_in(), store_walk_whole(), store_find(), and a save from
+ * its beginning to its end. */
+int run_save(struct run *run);
 int run_record(struct run *run);
 int run_record_in(struct run *run);
 int run_whole(struct run *run);
@@ -130,6 +160,13 @@ int world_record_in(struct world *w, struct listing *l, enum resource res, const
 /* The ids in order, separated by blanks, are in w->text. */
 int world_list(struct world *w, enum resource res, struct listing *l);
 int world_find(struct world *w, enum resource res, const char *name);
+/* The key of what was made is in w->key. */
+int world_save(struct world *w, const struct save_order *order);
 struct listing *world_home(struct world *w, enum resource res);
 /* The part of `res` that belongs to a record of `by`. */
 struct listing *world_part(struct world *w, enum resource res, enum resource by, const char *id);
+
+/* world.c and world_server.c only. */
+void world_respond(void *data, const struct scripted_request *request,
+                   struct scripted_answer *answer);
+void world_account_finish(struct world *w);

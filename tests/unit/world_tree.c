@@ -8,6 +8,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define NAMES_MAX ((size_t)64 << 20)
 
 /* ---- the kernel ---- */
@@ -25,6 +31,12 @@ static bool kernel_done(void *data, uint64_t ticket)
     return ticket <= g->tickets_done;
 }
 
+static void kernel_forget_name(void *data, uint64_t parent UNUSED, const char *name)
+{
+    struct grove *g = data;
+    snprintf(g->forgotten, sizeof(g->forgotten), "%s", name);
+}
+
 void grove_init(struct grove *g, const struct grove_options *options)
 {
     *g = (struct grove){0};
@@ -33,6 +45,7 @@ void grove_init(struct grove *g, const struct grove_options *options)
     g->kernel = (struct tree_kernel){
         .invalidate = kernel_invalidate,
         .done = kernel_done,
+        .forget_name = kernel_forget_name,
         .queue = &g->queue,
         .data = g,
     };
@@ -46,7 +59,11 @@ void grove_init(struct grove *g, const struct grove_options *options)
                           .observer_data = g->journal,
                           .changed = tree_store_changed,
                           .gone = tree_store_gone,
+                          .replacing = tree_store_replacing,
                           .data = &g->tree,
+                          .no_disk = options->no_disk,
+                          .dry_run = options->dry_run,
+                          .access_type = options->access_type,
                       });
     const struct tree_options tree = {
         .store = g->w.store,
@@ -59,6 +76,9 @@ void grove_init(struct grove *g, const struct grove_options *options)
         .ttl_ms = options->ttl_ms,
         .url = WORLD_API_URL,
         .mode_name = options->gateway ? "gateway" : "direct",
+        .shelf = g->w.shelf,
+        .delete_limit = options->delete_limit,
+        .dry_run = options->dry_run,
     };
     assert_int_equal(tree_create(&tree, &g->tree), 0);
 }
@@ -70,43 +90,65 @@ void grove_finish(struct grove *g)
     world_finish(&g->w);
     journal_destroy(g->journal);
     free(g->text);
+    if (!g->process_count)
+        return;
+    close(g->alive[1]);
+    for (size_t i = 0; i < g->process_count; i++)
+        assert_int_equal(waitpid(g->processes[i], NULL, 0), g->processes[i]);
+    close(g->alive[0]);
+}
+
+pid_t grove_process(struct grove *g)
+{
+    char byte;
+    assert_true(g->process_count < GROVE_PROCESSES);
+    if (!g->process_count)
+        assert_int_equal(pipe(g->alive), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(g->alive[1]);
+        _exit(read(g->alive[0], &byte, 1) != 0);
+    }
+    return g->processes[g->process_count++] = pid;
 }
 
 /* ---- calls ---- */
 
-struct call {
-    struct run run;
-    struct grove *g;
-    uint64_t ino, cookie;
-    const char *name;
-    bool write;
-    struct tree_file *file;
-    struct tree_dir *dir;
-    size_t room, emitted;
-    struct buf *out;
-};
+/* ---- calls ---- */
 
-static int call_run(struct grove *g, struct call *call, int (*handler)(struct run *run))
+static void begin(struct grove *g, struct grove_call *call, int (*handler)(struct run *run))
 {
     call->g = g;
     call->run.arg = call;
+    call->run.op.caller = g->caller;
     g->attr = (struct tree_attr){0};
     run_begin(&g->w, &call->run, handler);
-    int r = world_run(&g->w, &call->run);
-    g->failure = call->run.op.failure;
-    g->runs = call->run.runs;
+}
+
+int grove_wait(struct grove_call *call)
+{
+    int r = world_run(&call->g->w, &call->run);
+    call->g->failure = call->run.op.failure;
+    call->g->runs = call->run.runs;
     return r;
+}
+
+static int call_run(struct grove *g, struct grove_call *call, int (*handler)(struct run *run))
+{
+    begin(g, call, handler);
+    return grove_wait(call);
 }
 
 static int run_lookup(struct run *run)
 {
-    struct call *c = run->arg;
+    struct grove_call *c = run->arg;
     return tree_lookup(c->g->tree, &run->op, c->ino, c->name, &c->g->attr);
 }
 
 int grove_lookup(struct grove *g, uint64_t parent, const char *name)
 {
-    struct call c = {.ino = parent, .name = name};
+    struct grove_call c = {.ino = parent, .name = name};
     int r = call_run(g, &c, run_lookup);
     if (r == 0)
         tree_remember(g->tree, g->attr.ino);
@@ -132,13 +174,13 @@ int grove_path(struct grove *g, const char *path)
 
 static int run_getattr(struct run *run)
 {
-    struct call *c = run->arg;
+    struct grove_call *c = run->arg;
     return tree_getattr(c->g->tree, &run->op, c->ino, &c->g->attr);
 }
 
 int grove_getattr(struct grove *g, uint64_t ino)
 {
-    struct call c = {.ino = ino};
+    struct grove_call c = {.ino = ino};
     return call_run(g, &c, run_getattr);
 }
 
@@ -150,7 +192,7 @@ static void keep_text(struct grove *g, struct buf *text)
 
 static int run_readlink(struct run *run)
 {
-    struct call *c = run->arg;
+    struct grove_call *c = run->arg;
     buf_reset(c->out);
     return tree_readlink(c->g->tree, &run->op, c->ino, c->out);
 }
@@ -159,7 +201,7 @@ int grove_readlink(struct grove *g, uint64_t ino)
 {
     struct buf out;
     buf_init(&out, NAMES_MAX);
-    struct call c = {.ino = ino, .out = &out};
+    struct grove_call c = {.ino = ino, .out = &out};
     int r = call_run(g, &c, run_readlink);
     keep_text(g, &out);
     return r;
@@ -167,13 +209,13 @@ int grove_readlink(struct grove *g, uint64_t ino)
 
 static int run_open(struct run *run)
 {
-    struct call *c = run->arg;
-    return tree_open(c->g->tree, &run->op, c->ino, c->write, &c->file);
+    struct grove_call *c = run->arg;
+    return tree_open(c->g->tree, &run->op, c->ino, c->flags, &c->file);
 }
 
-int grove_open(struct grove *g, uint64_t ino, bool write, struct tree_file **ret)
+int grove_open(struct grove *g, uint64_t ino, int flags, struct tree_file **ret)
 {
-    struct call c = {.ino = ino, .write = write};
+    struct grove_call c = {.ino = ino, .flags = flags};
     int r = call_run(g, &c, run_open);
     if (r == 0)
         *ret = c.file;
@@ -182,19 +224,19 @@ int grove_open(struct grove *g, uint64_t ino, bool write, struct tree_file **ret
 
 static int run_write(struct run *run)
 {
-    struct call *c = run->arg;
+    struct grove_call *c = run->arg;
     return tree_write(c->g->tree, &run->op, c->ino, c->name, strlen(c->name));
 }
 
 int grove_write(struct grove *g, uint64_t ino, const char *text)
 {
-    struct call c = {.ino = ino, .name = text};
+    struct grove_call c = {.ino = ino, .name = text};
     return call_run(g, &c, run_write);
 }
 
 static int run_getxattr(struct run *run)
 {
-    struct call *c = run->arg;
+    struct grove_call *c = run->arg;
     buf_reset(c->out);
     return tree_getxattr(c->g->tree, &run->op, c->ino, c->name, c->out);
 }
@@ -203,7 +245,7 @@ int grove_getxattr(struct grove *g, uint64_t ino, const char *name)
 {
     struct buf out;
     buf_init(&out, NAMES_MAX);
-    struct call c = {.ino = ino, .name = name, .out = &out};
+    struct grove_call c = {.ino = ino, .name = name, .out = &out};
     int r = call_run(g, &c, run_getxattr);
     keep_text(g, &out);
     return r;
@@ -211,7 +253,7 @@ int grove_getxattr(struct grove *g, uint64_t ino, const char *name)
 
 static bool emit(void *data, const char *name, const struct tree_attr *attr, uint64_t cookie)
 {
-    struct call *c = data;
+    struct grove_call *c = data;
     assert_true(cookie > 0 && cookie <= INT64_MAX); /* off_t */
     assert_true(attr->ino != 0);
     if (c->emitted == c->room)
@@ -224,7 +266,7 @@ static bool emit(void *data, const char *name, const struct tree_attr *attr, uin
 
 static int run_readdir(struct run *run)
 {
-    struct call *c = run->arg;
+    struct grove_call *c = run->arg;
     int r = tree_readdir(c->g->tree, &run->op, c->dir, c->cookie, emit, c);
     /* What was emitted is on its way: it may not be asked for again. */
     assert_true(r == 0 || c->emitted == 0);
@@ -234,7 +276,7 @@ static int run_readdir(struct run *run)
 int grove_readdir(struct grove *g, struct tree_dir *dir, uint64_t *cookie, size_t room,
                   struct buf *out)
 {
-    struct call c = {.dir = dir, .cookie = *cookie, .room = room, .out = out};
+    struct grove_call c = {.dir = dir, .cookie = *cookie, .room = room, .out = out};
     int r = call_run(g, &c, run_readdir);
     *cookie = c.cookie;
     return r < 0 ? r : (int)c.emitted;
@@ -246,22 +288,25 @@ int grove_read(struct grove *g, const char *path)
     int r = grove_path(g, path);
     uint64_t size = g->attr.size;
     if (r == 0)
-        r = grove_open(g, g->attr.ino, false, &file);
+        r = grove_open(g, g->attr.ino, O_RDONLY, &file);
     if (r != 0)
         return r;
+    const char *text;
+    size_t len;
+    tree_read(file, 0, SIZE_MAX, &text, &len);
     /* Sizes are exact before a file is opened. */
     if (!file->direct_io)
-        assert_int_equal(file->len, size);
-    assert_int_equal(strlen(file->text), file->len);
+        assert_int_equal(len, size);
     free(g->text);
-    g->text = strdup(file->text);
+    g->text = strndup(text ? text : "", len);
+    assert_int_equal(strlen(g->text), len);
     tree_close(g->tree, file);
     return 0;
 }
 
 static int run_opendir(struct run *run)
 {
-    struct call *c = run->arg;
+    struct grove_call *c = run->arg;
     return tree_opendir(c->g->tree, &run->op, c->ino, &c->dir);
 }
 
@@ -270,7 +315,7 @@ int grove_list(struct grove *g, const char *path, size_t room)
     int r = grove_path(g, path);
     if (r != 0)
         return r;
-    struct call c = {.ino = g->attr.ino};
+    struct grove_call c = {.ino = g->attr.ino};
     r = call_run(g, &c, run_opendir);
     if (r != 0)
         return r;
@@ -288,4 +333,223 @@ int grove_list(struct grove *g, const char *path, size_t room)
     }
     keep_text(g, &out);
     return r;
+}
+
+/* ---- changes ---- */
+
+/* Looks up the directory of the last name in `path`. */
+static int parent_of(struct grove *g, const char *path, uint64_t *ret, const char **ret_name)
+{
+    char dir[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) : 0, path);
+    int r = grove_path(g, dir);
+    *ret = *dir ? g->attr.ino : NODE_ROOT_INO;
+    *ret_name = slash ? slash + 1 : path;
+    return r;
+}
+
+/* What a symlink in the directory of `path` leads to. */
+static int follow(struct grove *g, const char *path)
+{
+    char target[PATH_MAX];
+    const char *end = strrchr(path, '/');
+    assert_int_equal(grove_readlink(g, g->attr.ino), 0);
+    const char *to = g->text;
+    for (; strncmp(to, "../", 3) == 0; to += 3)
+        end = memrchr(path, '/', (size_t)(end - path));
+    snprintf(target, sizeof(target), "%.*s/%s", (int)(end - path), path, to);
+    return grove_path(g, target);
+}
+
+static int run_create(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_new_file(c->g->tree, &run->op, c->ino, c->name, c->flags, &c->file, &c->g->attr);
+}
+
+int grove_open_path(struct grove *g, const char *path, int flags, struct tree_file **ret)
+{
+    struct grove_call c = {.flags = flags};
+    int r = grove_path(g, path);
+    if (r == 0 && S_ISLNK(g->attr.mode))
+        r = follow(g, path);
+    if (r == 0 && (flags & O_EXCL))
+        return -EEXIST;
+    if (r == 0)
+        return grove_open(g, g->attr.ino, flags, ret);
+    if (r != -ENOENT || !(flags & O_CREAT))
+        return r;
+    r = parent_of(g, path, &c.ino, &c.name);
+    if (r == 0)
+        r = call_run(g, &c, run_create);
+    if (r == 0)
+        *ret = c.file;
+    return r;
+}
+
+static int run_write_file(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    struct tree *t = c->g->tree;
+    int r = 0;
+    if (!c->written)
+        r = tree_file_write(t, &run->op, c->file, c->name, strlen(c->name), c->cookie);
+    c->written = r == 0;
+    return r == 0 && tree_write_completes(c->file) ? tree_sync(t, &run->op, c->file) : r;
+}
+
+int grove_write_at(struct grove *g, struct tree_file *file, const char *text, uint64_t offset)
+{
+    struct grove_call c = {.file = file, .name = text, .cookie = offset};
+    return call_run(g, &c, run_write_file);
+}
+
+int grove_append(struct grove *g, struct tree_file *file, const char *text)
+{
+    const char *there;
+    size_t len;
+    tree_read(file, 0, SIZE_MAX, &there, &len);
+    return grove_write_at(g, file, text, len);
+}
+
+static int run_truncate(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_file_truncate(c->g->tree, &run->op, c->file, c->cookie);
+}
+
+int grove_truncate(struct grove *g, struct tree_file *file, uint64_t size)
+{
+    struct grove_call c = {.file = file, .cookie = size};
+    return call_run(g, &c, run_truncate);
+}
+
+static int run_sync(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_sync(c->g->tree, &run->op, c->file);
+}
+
+void grove_begin_sync(struct grove *g, struct grove_call *call, struct tree_file *file)
+{
+    *call = (struct grove_call){.file = file};
+    begin(g, call, run_sync);
+}
+
+int grove_sync(struct grove *g, struct tree_file *file)
+{
+    struct grove_call c;
+    grove_begin_sync(g, &c, file);
+    return grove_wait(&c);
+}
+
+int grove_save(struct grove *g, const char *path, const char *text)
+{
+    struct tree_file *file;
+    int r = grove_open_path(g, path, O_WRONLY | O_CREAT | O_TRUNC, &file);
+    if (r != 0)
+        return r;
+    r = grove_append(g, file, text);
+    if (r == 0)
+        r = grove_sync(g, file);
+    tree_close(g->tree, file);
+    return r;
+}
+
+static int run_mkdir(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_mkdir(c->g->tree, &run->op, c->ino, c->name, &c->g->attr);
+}
+
+static int run_unlink(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_unlink(c->g->tree, &run->op, c->ino, c->name);
+}
+
+static int run_rmdir(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_rmdir(c->g->tree, &run->op, c->ino, c->name);
+}
+
+/* A call about a name in a directory. */
+static int call_name(struct grove *g, const char *path, int (*handler)(struct run *run))
+{
+    struct grove_call c = {0};
+    int r = parent_of(g, path, &c.ino, &c.name);
+    return r == 0 ? call_run(g, &c, handler) : r;
+}
+
+int grove_mkdir(struct grove *g, const char *path)
+{
+    return call_name(g, path, run_mkdir);
+}
+
+int grove_unlink(struct grove *g, const char *path)
+{
+    return call_name(g, path, run_unlink);
+}
+
+int grove_rmdir(struct grove *g, const char *path)
+{
+    return call_name(g, path, run_rmdir);
+}
+
+void grove_begin_unlink(struct grove *g, struct grove_call *call, const char *path)
+{
+    *call = (struct grove_call){0};
+    assert_int_equal(parent_of(g, path, &call->ino, &call->name), 0);
+    begin(g, call, run_unlink);
+}
+
+static int run_rename(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_rename(c->g->tree, &run->op, c->ino, c->name, c->other, c->new_name, true);
+}
+
+int grove_rename(struct grove *g, const char *from, const char *to)
+{
+    struct grove_call c = {0};
+    int r = grove_path(g, from);
+    bool dir = r == 0 && S_ISDIR(g->attr.mode);
+    if (r == 0 && grove_path(g, to) == 0 && S_ISDIR(g->attr.mode) && !dir)
+        return -EISDIR; /* the kernel itself */
+    if (r == 0)
+        r = parent_of(g, from, &c.ino, &c.name);
+    if (r == 0)
+        r = parent_of(g, to, &c.other, &c.new_name);
+    return r == 0 ? call_run(g, &c, run_rename) : r;
+}
+
+static int run_link(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_link(c->g->tree, &run->op, c->other, c->ino, c->name, &c->g->attr);
+}
+
+int grove_link(struct grove *g, const char *from, const char *to)
+{
+    struct grove_call c = {0};
+    int r = grove_path(g, from);
+    c.other = g->attr.ino;
+    if (r == 0)
+        r = parent_of(g, to, &c.ino, &c.name);
+    return r == 0 ? call_run(g, &c, run_link) : r;
+}
+
+static int run_symlink(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_symlink(c->g->tree, &run->op, c->new_name, c->ino, c->name, &c->g->attr);
+}
+
+int grove_symlink(struct grove *g, const char *target, const char *path)
+{
+    struct grove_call c = {.new_name = target};
+    int r = parent_of(g, path, &c.ino, &c.name);
+    return r == 0 ? call_run(g, &c, run_symlink) : r;
 }

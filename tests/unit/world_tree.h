@@ -5,13 +5,20 @@
  * symlink, names of a directory separated by '\n', value of an attribute), failure. Paths begin at
  * the mount point; each name on the way is an operation of its own, as the kernel's lookups are.
  *
+ * Who calls (g->caller) is a thread of a real process: that of the test, or one of grove_process().
+ *
  * Layer: tests. Links tree and below.
  */
 #pragma once
 
+#include <fcntl.h>
+#include <limits.h>
+
 #include "systemefs/tree/tree.h"
 
 #include "world.h"
+
+#define GROVE_PROCESSES 4
 
 struct grove {
     struct world w;
@@ -24,28 +31,44 @@ struct grove {
     uint64_t tickets;      /* given out */
     uint64_t tickets_done; /* up to this one */
     uint64_t last_ino;
+    char forgotten[NAME_MAX + 1]; /* the last name that it was told to forget */
+
+    int caller; /* thread of the calls to come; 0: not known */
 
     /* of the last call */
     struct tree_attr attr;
     char *text;
     struct api_failure failure;
     unsigned runs; /* of its handler */
+
+    /* private */
+    int alive[2]; /* a pipe: the processes live as long as its writing end */
+    pid_t processes[GROVE_PROCESSES];
+    size_t process_count;
 };
 
 struct grove_options {
     int64_t ttl_ms;
     bool gateway;
     bool kernel;
+    bool no_disk;
+    bool dry_run;
+    unsigned delete_limit;
+    const char *access_type; /* NULL: "full_access" */
 };
 void grove_init(struct grove *g, const struct grove_options *options);
 void grove_finish(struct grove *g);
+/* A process that does nothing until grove_finish(). */
+pid_t grove_process(struct grove *g);
 
 int grove_lookup(struct grove *g, uint64_t parent, const char *name);
 /* Looks up every name of `path`; g->attr is that of the last. */
 int grove_path(struct grove *g, const char *path);
 int grove_getattr(struct grove *g, uint64_t ino);
 int grove_readlink(struct grove *g, uint64_t ino);
-int grove_open(struct grove *g, uint64_t ino, bool write, struct tree_file **ret);
+/* Flags as of open(2). */
+int grove_open(struct grove *g, uint64_t ino, int flags, struct tree_file **ret);
+/* To a file that takes commands. */
 int grove_write(struct grove *g, uint64_t ino, const char *text);
 int grove_getxattr(struct grove *g, uint64_t ino, const char *name);
 /* One readdir(): at most `room` entries behind *cookie, which moves on. The number of entries, or
@@ -57,3 +80,43 @@ int grove_readdir(struct grove *g, struct tree_dir *dir, uint64_t *cookie, size_
 int grove_read(struct grove *g, const char *path);
 /* opendir, readdir to the end with that much room each time, closedir. Without "." and "..". */
 int grove_list(struct grove *g, const char *path, size_t room);
+
+/* ---- what changes something. A path is looked up first, as the kernel does it. ---- */
+
+/* open(2): a name that is not there is created (O_CREAT), a symlink followed. */
+int grove_open_path(struct grove *g, const char *path, int flags, struct tree_file **ret);
+/* write(2) behind what was written so far, or at an offset; with what follows at once where the
+ * text is complete (tree_write_completes). */
+int grove_append(struct grove *g, struct tree_file *file, const char *text);
+int grove_write_at(struct grove *g, struct tree_file *file, const char *text, uint64_t offset);
+int grove_truncate(struct grove *g, struct tree_file *file, uint64_t size);
+/* close(2) or fsync(2); tree_close() is the release. */
+int grove_sync(struct grove *g, struct tree_file *file);
+/* What cp and "echo TEXT > PATH" do, and an editor that writes in place: open (O_TRUNC), write,
+ * close. The first failure. */
+int grove_save(struct grove *g, const char *path, const char *text);
+
+int grove_mkdir(struct grove *g, const char *path);
+int grove_unlink(struct grove *g, const char *path);
+int grove_rmdir(struct grove *g, const char *path);
+int grove_rename(struct grove *g, const char *from, const char *to);
+int grove_link(struct grove *g, const char *from, const char *to);
+int grove_symlink(struct grove *g, const char *target, const char *path);
+
+/* A call that a test has set going, to do something else meanwhile. */
+struct grove_call {
+    struct run run;
+    struct grove *g;
+    uint64_t ino, other, cookie;
+    const char *name, *new_name;
+    int flags;
+    bool written;
+    struct tree_file *file;
+    struct tree_dir *dir;
+    size_t room, emitted;
+    struct buf *out;
+};
+void grove_begin_sync(struct grove *g, struct grove_call *call, struct tree_file *file);
+void grove_begin_unlink(struct grove *g, struct grove_call *call, const char *path);
+/* Its result; g->failure is its own. */
+int grove_wait(struct grove_call *call);

@@ -44,17 +44,29 @@ int api_url(const struct api *a, enum resource res, const char *id, struct buf *
 /* A page of a listing. */
 struct api_query {
     enum resource res;
-    int filter;       /* index into the row's filters, -1: none */
-    const char *by;   /* the filter's value, an id as text */
+    int filter;     /* index into the row's filters, -1: none */
+    const char *by; /* the filter's value, an id as text */
+    int filter2;    /* a second one behind the first; 0: none */
+    const char *by2;
     const char *name; /* find by human name (the row's name_filter), or NULL */
     uint64_t after;   /* startingAfter, 0: the first page */
     bool ascending;   /* order=asc; otherwise the API's own order, newest first */
 };
 
+/* A request that changes something. */
+struct api_change {
+    enum resource res;
+    enum http_method method; /* POST, PUT, PATCH, DELETE */
+    const char *path;        /* of the API: see api_item_path() and the row's create_path */
+    const char *body;        /* compact JSON, or NULL */
+    size_t body_len;
+};
+
 /* What a call ends in. The slices live until done() returns. */
 struct api_answer {
     struct api_failure failure; /* failure.error 0: all is well */
-    struct json record;         /* of api_get_record() */
+    struct json record;         /* of api_get_record(), and of a change whose answer holds one; else
+                                 * zeroed */
     struct json items;          /* of api_get_page(): an array of objects, each with a valid id */
     size_t count;               /* of items */
     bool has_more;
@@ -70,6 +82,16 @@ struct api_call *api_get_record(struct api *a, enum resource res, const char *id
 struct api_call *api_get_page(struct api *a, const struct api_query *query,
                               enum net_priority priority, int64_t deadline_ms, api_done_fn *done,
                               void *data);
+/*
+ * A POST is sent once: whatever happens to its answer. The others are repeated within the deadline.
+ * A DELETE that was sent more than once and meets 404 has succeeded. Where it was sent and the
+ * answer does not say what became of it (lost, 5xx, not what the API promises), failure.maybe is
+ * set, and the message says so.
+ */
+struct api_call *api_change(struct api *a, const struct api_change *change, int64_t deadline_ms,
+                            api_done_fn *done, void *data);
+/* Appends the path of a record: "/api/contacts/5". */
+int api_item_path(enum resource res, const char *id, struct buf *out);
 void api_urge(struct api *a, struct api_call *call, enum net_priority priority,
               int64_t deadline_ms);
 void api_cancel(struct api *a, struct api_call *call);

@@ -20,6 +20,7 @@ struct api_failure {
     uint64_t number; /* request number, 0 when nothing was asked */
     bool away;       /* the API could not be reached, timed out, or answered 5xx: an older copy
                       * may be served in its place */
+    bool maybe;      /* of a change: it was sent, and whether it was carried out is not known */
     char message[API_MESSAGE_MAX];
 };
 

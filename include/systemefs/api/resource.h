@@ -5,13 +5,16 @@
  * Source of the rows: Systeme.io's public OpenAPI document (31 operations) and the gateway's
  * description of its connections API.
  *
- * Layer: api. Pure data.
+ * Layer: api. Pure data; calls codec and net for types only.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "systemefs/codec/patch.h"
+#include "systemefs/net/transport.h"
 
 enum resource {
     RES_CONTACT,
@@ -51,7 +54,26 @@ struct resource_filter {
     /* Where a record itself names that id: "course.id", or "tags[].id" for one of many. NULL: the
      * record does not say, only the listing does. */
     const char *member;
+    /* What a new record calls that id ("courseId"), where a directory below the other record says
+     * it; NULL: a record of this collection is not made below the other one. */
+    const char *create_member;
 };
+
+/* A set inside a record whose items are put in and taken out by a call each: the tags of a contact.
+ * POST item/PATH with {"ADD_MEMBER": id}, DELETE item/PATH/id. */
+struct resource_set {
+    const char *member; /* the array in the record, "tags"; NULL: no such set */
+    const char *path;   /* below the record's own path: "tags" */
+    const char *add_member;
+    enum resource res; /* what the items are */
+};
+
+/* A word that may be written to a record's action file, and the body that it sends. */
+struct resource_word {
+    const char *word;
+    const char *body;
+};
+#define RESOURCE_WORDS 2
 
 struct resource_row {
     const char *name; /* for people: "contact" */
@@ -63,7 +85,24 @@ struct resource_row {
     bool paged;               /* limit, startingAfter, hasMore */
     bool item_get;            /* one record can be read by itself, at list_path/ID */
     bool list_needs_filter;   /* the API may refuse the listing over the whole account */
-    bool writable;            /* the API can change a record */
+    /* What a new record or a change may send; NULL: nothing. */
+    const struct patch_member *members;
+    const char *create_path; /* POST; %s: the member with in_path. NULL: the API makes none */
+    const char *create_body; /* the whole of it, where nothing is for a person to say */
+    bool create_later;       /* answered 202 without a record: it has to be looked for */
+    bool can_save;
+    enum http_method save; /* PATCH or PUT */
+    bool can_remove;
+    /* What may be made by a name alone (mkdir): the members that the name is the value of; or the
+     * one name there is (where create_body says the rest). */
+    const char *named_by[2];
+    const char *make_name;
+    const char
+        *grant_member; /* in a new record made by name alone: what the access_type option says */
+    struct resource_set set;
+    bool shown_in_contacts; /* each contact shows all of them */
+    const char *action;     /* POST item/ACTION with one of the words */
+    struct resource_word words[RESOURCE_WORDS];
     enum id_kind id_kind;
     const char *id_member;
     const char *name_member; /* the human name, or NULL */

@@ -7,13 +7,15 @@
  * calls, one after the other. Each has a ticket; tickets are done in order. When some are done, a
  * descriptor becomes readable and notify_collect() wakes the operations that wait for them.
  *
- * Only inodes are invalidated, never names. notify_inval_entry() takes the lock of the directory,
- * which the kernel holds for as long as a lookup in it is parked here: one slow request would
- * hold up every other file's news. A record that is gone needs no such call: its inode is
- * invalidated, the next use of it is answered ESTALE, and that makes the kernel look the name up
- * again. A READ is never parked, so this thread never waits for long.
+ * For inodes a READ is never parked, so that thread never waits for long. A name is another matter:
+ * notify_inval_entry() takes the lock of the directory, which the kernel holds for as long as a
+ * lookup in it is parked here: one slow request would hold up every other file's news. So names
+ * have a queue and a thread of their own, nobody waits for them, and only one thing needs them: a
+ * record that was renamed to a scratch name, where the kernel has moved its entry. A record that is
+ * gone needs no such call: its inode is invalidated, the next use of it is answered ESTALE, and
+ * that makes the kernel look the name up again.
  *
- * The queue is the only data that two threads share, under the only lock of the program.
+ * The queues are the only data that threads share, under the only lock of the program.
  *
  * Errors of a notification are normal: -ENOENT (the kernel does not hold it), and -ENODEV,
  * -EBADF, -ENOTCONN while the mount goes away.

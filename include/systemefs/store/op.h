@@ -24,6 +24,7 @@
 #include "systemefs/base/list.h"
 
 struct store;
+struct save;
 
 /* What a call returns that has parked the operation; never an errno. */
 #define STORE_WAIT 1
@@ -40,10 +41,13 @@ struct op {
     /* A follow-up of an operation that has just asked (the open after a lookup): a failure that is
      * a moment old is answered again rather than provoked again. */
     bool follow_up;
+    int caller; /* thread id of who asks, 0: not known */
 
     /* for the handler to read */
     bool expired;               /* the deadline has passed: only what is at hand can be had */
     struct api_failure failure; /* why the last call failed */
+    uint64_t about;   /* for the layer above: the inode that a failure is about, 0: not known */
+    struct save *job; /* what it has set going: must not begin a second time */
 
     /* private to the store */
     struct list waiting; /* in a wait queue or the ready list */

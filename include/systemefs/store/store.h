@@ -42,6 +42,9 @@
 #define STORE_INTERN_MAX  1000000              /* slugs and UUIDs */
 #define STORE_LISTING_MAX ((size_t)16 << 20)   /* records of one listing */
 
+struct shelf;
+struct record;
+
 struct store_options {
     struct api *api;
     const struct clock *clock;
@@ -51,7 +54,14 @@ struct store_options {
      * work: the callee only takes note. May be NULL. */
     void (*changed)(void *data, enum resource res, uint64_t key);
     void (*gone)(void *data, enum resource res, uint64_t key);
+    /* Its content is about to be replaced by another one: the last moment to look at it. May be
+     * NULL. */
+    void (*replacing)(void *data, enum resource res, const struct record *rec);
     void *data;
+
+    struct shelf *shelf;     /* for drafts and trash; NULL: nothing can be saved */
+    const char *access_type; /* what an enrollment made by name alone grants */
+    bool dry_run;            /* changes are logged, and not sent */
 };
 
 int store_create(const struct store_options *options, struct store **ret);
@@ -67,9 +77,12 @@ struct store_stats {
     uint64_t records, bytes; /* held, and the bytes of their text */
     uint64_t listings;
     unsigned operations; /* under way */
+    unsigned saves;      /* of them: changes of the account */
     bool away;           /* the last word of the API was that it could not be reached */
 };
 void store_get_stats(const struct store *s, struct store_stats *ret);
+/* Whether a change is under way. */
+bool store_saving(const struct store *s);
 
 /* ---- keys ---- */
 

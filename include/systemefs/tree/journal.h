@@ -27,11 +27,14 @@ void journal_destroy(struct journal *j);
  * request, same path) is one line. Also goes to the log. */
 void journal_failure(struct journal *j, const char *operation, const char *path, uint64_t ino,
                      uint64_t parent, const struct api_failure *failure);
-/* The node has been opened or read: its old failures are over. */
-void journal_clear(struct journal *j, uint64_t ino);
-/* The newest failure of that node, or right below that directory, as one line of text without a
- * newline ("request 12: HTTP 403: ..."); false when there is none. */
-bool journal_error_of(const struct journal *j, uint64_t ino, struct buf *out);
+/* The node has been opened or read (`change`: changed): its old failures to do so are over. That it
+ * can be read does not end that it could not be saved. */
+void journal_clear(struct journal *j, uint64_t ino, const char *path, bool change);
+/* The newest failure of that node, of that path, or right below that directory, as one line of text
+ * without a newline ("request 12: HTTP 403: ..."); false when there is none. */
+bool journal_error_of(const struct journal *j, uint64_t ino, const char *path, struct buf *out);
+/* Whether an operation of that name is one that changes something. */
+bool journal_is_change(const char *operation);
 
 /* A net_observer_fn; data is the journal. `base_len` bytes of scheme and host are left out. */
 void journal_exchange(void *data, const struct net_exchange *exchange);

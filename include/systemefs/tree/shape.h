@@ -89,6 +89,14 @@ enum node_kind {
     KIND_METRICS,
     KIND_CTL,
 
+    KIND_SCRATCH,      /* a file of an editor or tool; key: its number */
+    KIND_SCRATCH_LINK, /* a symlink of one, and the name under which a record was made */
+    KIND_MADE, /* what mkdir has made where no directory shows it: empty, and at once forgotten */
+    KIND_DRAFTS,
+    KIND_TRASH,
+    KIND_SHELF_DIR, /* in drafts/ and trash/; key: of its path */
+    KIND_SHELF_FILE,
+
     KIND_COUNT,
 };
 
@@ -98,11 +106,15 @@ enum node_form {
     FORM_RECORDS, /* a directory of records: a listing, whole or filtered by the node's key */
     FORM_MEMBERS, /* a directory of the records that an array in the node's record names */
     FORM_VALUES,  /* a directory of one-value files: the fields of the node's record */
+    FORM_SHELF,   /* a directory on disk: drafts and trash */
     FORM_NAMES,   /* a directory of symlinks by human name */
     FORM_RECORD,  /* a file: the record, pretty-printed */
     FORM_VALUE,   /* a file: one field of a record */
     FORM_TEXT,    /* a file: text made here */
     FORM_LINK,    /* a symlink to a record's file or directory */
+    FORM_SCRATCH, /* a file in memory */
+    FORM_SCRATCH_LINK,
+    FORM_SHELF_FILE,
     FORM_COUNT,
 };
 
@@ -135,6 +147,7 @@ struct shape {
     enum node_kind entry;     /* ID.json, SLUG */
     enum node_kind entry_dir; /* ID/ */
     bool entry_dir_listed;
+    bool dir_removes;         /* rmdir of ID/ deletes the record */
     enum node_kind alias;     /* NAME.json: a symlink by human name, never listed */
     enum node_kind dir_alias; /* NAME: the same for ID/ */
 };
@@ -170,5 +183,16 @@ struct node node_parent(struct node n);
 enum node_kind shape_child(enum node_kind parent, const char *name);
 /* Where records of this resource are at home, and the file they are. */
 enum node_kind shape_home(enum resource res);
-/* Whether nodes of this kind are directories, or symlinks. */
+/* Whether nodes of this kind are directories. */
 bool shape_is_dir(enum node_kind kind);
+
+/* What a new name in a directory makes, as the API's table has it. */
+enum shape_makes {
+    MAKES_NOTHING,
+    MAKES_RECORD, /* of shape->res; below another record: one that belongs to it */
+    MAKES_ITEM, /* puts a record into a set: a tag onto a contact, whichever of the two it lists */
+};
+enum shape_makes shape_makes(enum node_kind dir);
+/* Of a MAKES_ITEM directory: the resource whose record has the set; true when the directory belongs
+ * to that record and lists the items, false when it lists the owners. */
+bool shape_lists_items(enum node_kind dir, enum resource *ret_owner);

@@ -36,6 +36,9 @@ struct tree_kernel {
     /* Whether what the ticket stands for has been done; if not, `queue` will be woken. */
     bool (*done)(void *data, uint64_t ticket);
     struct wait_queue *queue;
+    /* A name in that directory means something else than the kernel has made of it. Never waits.
+     * May be NULL. */
+    void (*forget_name)(void *data, uint64_t parent, const char *name);
     void *data;
 };
 
@@ -51,6 +54,9 @@ struct tree_options {
     const char *url;        /* for `status` */
     const char *mode_name;  /* "direct", "gateway", "sandbox" */
     const char *connection; /* or NULL */
+    struct shelf *shelf;    /* drafts and trash */
+    unsigned delete_limit;  /* see store/brake */
+    bool dry_run;
 };
 
 int tree_create(const struct tree_options *options, struct tree **ret);
@@ -59,6 +65,7 @@ void tree_destroy(struct tree *t);
 /* The store's callbacks; data is a struct tree ** (the tree is made after the store). */
 void tree_store_changed(void *data, enum resource res, uint64_t key);
 void tree_store_gone(void *data, enum resource res, uint64_t key);
+void tree_store_replacing(void *data, enum resource res, const struct record *rec);
 
 /* What stat(2) shows, and for how long the kernel may believe it. */
 struct tree_attr {
@@ -81,30 +88,82 @@ int tree_readlink(struct tree *t, struct op *op, uint64_t ino, struct buf *out);
 /* The path of a node below the mount point, for people ("contacts/5.json"). */
 int tree_path(struct tree *t, uint64_t ino, struct buf *out);
 
-/* An open file: the text as it was when it was opened. Bytes and size belong together for as
- * long as it is open, whatever happens to the record. */
+/*
+ * An open file.
+ *
+ * To be read: the text as it was when it was opened. Bytes and size belong together for as long as
+ * it is open, whatever happens to the record. To be written: a buffer of its own, and the record as
+ * it was (the base), so that two who write do not see each other's half-done text. What was written
+ * is sent by tree_sync(). Scratch: the one text that all share.
+ */
 struct tree_file {
     uint64_t ino;
     char *text;
     size_t len;
     bool keep_cache; /* the kernel's pages hold this very content */
     bool direct_io;  /* the kernel's pages must not be used */
+    bool write;
 
     /* private */
-    bool counted;
-    struct list open; /* in tree.files */
+    bool append, counted, dirty;
+    bool early; /* closed once before anything was written */
+    struct scratch *scratch;
+    struct buf data;            /* what a writer has */
+    char *base;                 /* JSON */
+    pid_t writer;               /* process that wrote last */
+    struct save *job;           /* the last one begun */
+    struct api_failure verdict; /* of the last save, while nothing new was written */
+    struct list open;           /* in tree.files */
 };
-int tree_open(struct tree *t, struct op *op, uint64_t ino, bool write, struct tree_file **ret);
+/* `flags` are those of open(2): the access mode, O_TRUNC and O_APPEND count. */
+int tree_open(struct tree *t, struct op *op, uint64_t ino, int flags, struct tree_file **ret);
+/* What was written and never synced is sent now, with nobody to hear the verdict. */
 void tree_close(struct tree *t, struct tree_file *file);
 /* What stat(2) shows to whoever reads that open file: its own size, not that of a newer content.
  * Asks nothing. */
 void tree_file_attr(struct tree *t, const struct tree_file *file, struct tree_attr *ret);
-/* Writes to a file that takes commands (ctl). Returns 0 or -errno for the whole text. */
+/* The bytes at `offset`; they live until the next call. */
+void tree_read(const struct tree_file *file, size_t offset, size_t size, const char **ret,
+               size_t *ret_len);
+int tree_file_write(struct tree *t, struct op *op, struct tree_file *file, const char *bytes,
+                    size_t len, uint64_t offset);
+int tree_file_truncate(struct tree *t, struct op *op, struct tree_file *file, uint64_t size);
+/* Without an open file (truncate(2)). */
+int tree_truncate(struct tree *t, struct op *op, uint64_t ino, uint64_t size);
+/*
+ * Whether what was just written is to be synced at once. A shell does not look at the result of
+ * close(2): its `echo '{"locale":"fr"}' > FILE` would not hear of a refusal. It is known by having
+ * closed the file once before it writes (the descriptor was duplicated); and a whole document
+ * cannot become another one by what is written behind it, nor a broken line a good one.
+ */
+bool tree_write_completes(const struct tree_file *file);
+/* close(2), fsync(2): sends what is new, waits for the verdict. Nothing written, nothing sent. */
+int tree_sync(struct tree *t, struct op *op, struct tree_file *file);
+/* Writes to a file that takes commands (ctl, cancel): they are carried out at once. */
 int tree_write(struct tree *t, struct op *op, uint64_t ino, const char *text, size_t len);
+/* Whether writing to it is a command. */
+bool tree_takes_commands(uint64_t ino);
 /* Waits until the kernel has dropped all that it was told to drop so far (`*ticket` 0: begin). */
 int tree_wait_kernel(struct tree *t, struct op *op, uint64_t *ticket);
-/* Why a change of this node (or of a name in this directory) is refused: always an errno. */
-int tree_refuse_change(struct tree *t, struct op *op, uint64_t ino);
+
+/*
+ * Names made, removed, moved. Each sends at most one change, and returns when the API has answered.
+ * They run again while they wait, with the same arguments.
+ */
+int tree_new_file(struct tree *t, struct op *op, uint64_t parent, const char *name, int flags,
+                  struct tree_file **ret, struct tree_attr *attr);
+int tree_mkdir(struct tree *t, struct op *op, uint64_t parent, const char *name,
+               struct tree_attr *ret);
+int tree_unlink(struct tree *t, struct op *op, uint64_t parent, const char *name);
+int tree_rmdir(struct tree *t, struct op *op, uint64_t parent, const char *name);
+int tree_link(struct tree *t, struct op *op, uint64_t ino, uint64_t parent, const char *name,
+              struct tree_attr *ret);
+int tree_symlink(struct tree *t, struct op *op, const char *target, uint64_t parent,
+                 const char *name, struct tree_attr *ret);
+int tree_rename(struct tree *t, struct op *op, uint64_t parent, const char *name,
+                uint64_t new_parent, const char *new_name, bool replace);
+/* Times of a scratch file. What else can be set of a file is taken and dropped. */
+void tree_set_mtime(struct tree *t, uint64_t ino, int64_t mtime_ns);
 
 struct tree_dir;
 int tree_opendir(struct tree *t, struct op *op, uint64_t ino, struct tree_dir **ret);

@@ -1,0 +1,360 @@
+/* From a text to a change of the account: what a name is for, what a save is a change of, which
+ * order it is. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "systemefs/codec/name.h"
+
+pid_t op_process(struct tree *t, const struct op *op)
+{
+    return bases_process(t->bases, op->caller);
+}
+
+/* ---- names ---- */
+
+bool name_is_scratch(const char *name)
+{
+    size_t len = strlen(name);
+    return strchr(".#~", name[0]) || name[len - 1] == '~';
+}
+
+int target_role(struct tree *t UNUSED, struct op *op, struct node dir, const char *name,
+                enum scratch_role *ret)
+{
+    const struct shape *shape = shape_of(dir.kind);
+    const struct resource_row *row = resource_row(shape->res);
+    char stem[NAME_MAX + 1];
+    if (dir.kind == KIND_CONTROL || shape->form == FORM_SHELF)
+        return op_fail(op, -EPERM, "nothing can be put there");
+    *ret = SCRATCH_LOCAL;
+    if (shape->form == FORM_VALUES || name_is_scratch(name) || !name_stem(name, stem))
+        return 0;
+    bool id = resource_id_valid(row->id_kind, stem, strlen(stem));
+    switch (shape_makes(dir.kind)) {
+    case MAKES_ITEM:
+        *ret = SCRATCH_ITEM;
+        return 0;
+    case MAKES_RECORD:
+        if (!row->members)
+            return op_fail(op, -EPERM, "a new %s is made by: mkdir %s/%s", row->name, shape->name,
+                           row->make_name);
+        /* A slug is chosen by the person, every other id by the server. */
+        *ret = id && row->id_kind != ID_SLUG ? SCRATCH_REFUSED : SCRATCH_RECORD;
+        return 0;
+    case MAKES_NOTHING:
+        break;
+    }
+    if (shape->form == FORM_RECORDS)
+        return op_fail(op, -EPERM, "the API makes no %s here", row->name);
+    return op_fail(op, -EPERM, "nothing can be made here");
+}
+
+/* What a symlink by human name stands for. */
+static struct node record_named(const struct tree *t, struct node n)
+{
+    const struct scratch *s = scratch_of(t, n);
+    const struct shape *shape = shape_of(n.kind);
+    if (s)
+        return s->record;
+    if (shape->form == FORM_LINK && strstr(shape->target, ".json"))
+        return (struct node){.kind = shape_of(shape_home(shape->res))->entry, .key = n.key};
+    return n;
+}
+
+int target_find(struct tree *t, struct op *op, struct node dir, const char *name, struct node *ret)
+{
+    struct tree_attr attr;
+    int r = tree_lookup(t, op, node_ino(dir), name, &attr);
+    if (r != 0)
+        return r;
+    *ret = record_named(t, node_from_ino(attr.ino));
+    enum node_form form = shape_of(ret->kind)->form;
+    if (form == FORM_RECORD || form == FORM_VALUE)
+        return 0;
+    return shape_is_dir(ret->kind) ? -EISDIR : op_fail(op, -EPERM, "%s is not to be changed", name);
+}
+
+int record_meant(struct tree *t, struct op *op, enum resource res, const char *text, uint64_t *ret)
+{
+    const struct resource_row *row = resource_row(res);
+    struct name_parts parts;
+    if (resource_id_valid(row->id_kind, text, strlen(text))) {
+        *ret = store_key(t->store, res, text);
+        return *ret ? 0 : -ENOMEM;
+    }
+    if (!row->name_member || name_is_scratch(text) || !name_from_file(text, "", false, &parts) ||
+        (row->name_filter && !name_could_be_email(parts.name, parts.len)))
+        return -ENOENT;
+    return store_find(t->store, op, res, parts.name, parts.len, ret);
+}
+
+/* ---- what a save is a change of ---- */
+
+static uint64_t record_ino(const struct tree *t, struct node n)
+{
+    const struct shape *shape = shape_of(n.kind);
+    const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
+    if (!v)
+        return node_ino(n);
+    return node_ino(
+        (struct node){.kind = shape_of(shape_home(shape->owner))->entry, .key = v->owner});
+}
+
+char *write_base(struct tree *t, pid_t process, struct node n)
+{
+    const struct record *rec = record_behind(t, n);
+    const char *older;
+    uint64_t hash = bases_of(t->bases, process, record_ino(t, n), &older);
+    if (older && !(rec && rec->hash == hash))
+        return strdup(older);
+    return rec ? strdup(rec->text) : NULL;
+}
+
+void write_opened(struct tree *t, const struct op *op, struct node n, const struct record *rec)
+{
+    bases_opened(t->bases, op_process(t, op), record_ino(t, n), rec->hash);
+}
+
+/* Whether `mine` has all the members of `rec`: then it is the whole record as an editor holds it.
+ */
+bool write_is_whole(struct json rec, struct json mine)
+{
+    struct json name, value;
+    struct json_iter it;
+    CLEANUP(buf_cleanup) struct buf text;
+    buf_init(&text, PATCH_TEXT_MAX);
+    json_iter_init(&it, rec);
+    while (json_iter_next(&it, &name, &value)) {
+        buf_reset(&text);
+        if (json_string(name, &text) < 0 || !json_member(mine, text.data ? text.data : "", &value))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * It has been saved. What the editor now holds is not the server's record (somebody else's change
+ * may be in that, too), but the text that it has just written: its next save is a change of that.
+ */
+static void write_saved(struct tree *t, struct op *op, struct node n, const char *text)
+{
+    const struct record *rec = record_behind(t, n);
+    pid_t process = op_process(t, op);
+    struct json mine;
+    CLEANUP(buf_cleanup) struct buf compact;
+    buf_init(&compact, PATCH_TEXT_MAX);
+    if (!rec)
+        return;
+    bool whole = shape_of(n.kind)->form == FORM_RECORD &&
+                 json_check(text, strlen(text), &mine, NULL) == 0 &&
+                 write_is_whole(record_json(rec), mine) && json_compact(mine, &compact) == 0;
+    if (whole)
+        bases_saved(t->bases, process, record_ino(t, n), compact.data, compact.len);
+    else
+        bases_opened(t->bases, process, record_ino(t, n), rec->hash);
+}
+
+/* ---- beginning a change ---- */
+
+static int keep_refused(struct tree *t, struct op *op, const struct save_order *order)
+{
+    int error = op->failure.error;
+    int r = save_keep(t->store, order->path, order->owner, order->text, order->text_len,
+                      op->failure.message);
+    return r < 0 ? op_fail(op, r, "it could not even be kept as a draft (%s): nothing was sent",
+                           strerror(-r))
+                 : error;
+}
+
+/* {"fields":[{"slug":"first_name","value":"Ada"}]}: the text of one field, as a change of its
+ * record. */
+static int value_document(struct tree *t, struct op *op, struct node n, const char *text,
+                          size_t len, struct buf *out)
+{
+    const struct shape *shape = shape_of(n.kind);
+    const struct value_node *v = value_node_of(t, n);
+    char slug[RESOURCE_ID_TEXT_MAX + 1];
+    store_id(t->store, shape->res, v->field, slug);
+    len -= len && text[len - 1] == '\n';
+    buf_printf(out, "{\"%s\":[{\"%s\":\"%s\",\"value\":", shape->member,
+               resource_row(shape->res)->id_member, slug);
+    int r = len == 0                          ? buf_append_str(out, "null")
+            : memchr(text, '\0', len) != NULL ? -EILSEQ
+                                              : json_quote(text, len, out);
+    if (r == -EILSEQ)
+        return op_fail(op, -EINVAL, "the value is not UTF-8 text");
+    r = buf_append_str(out, "}]}");
+    return r < 0 ? op_fail(op, r, "the value is too long") : 0;
+}
+
+static int begin_value(struct tree *t, struct op *op, struct save_order *order, struct node n)
+{
+    const struct shape *shape = shape_of(n.kind);
+    const struct value_node *v = value_node_of(t, n);
+    CLEANUP(buf_cleanup) struct buf document;
+    buf_init(&document, 2 * PATCH_TEXT_MAX);
+    if (!v)
+        return -ESTALE;
+    order->kind = SAVE_EDIT;
+    order->res = shape->owner;
+    order->key = v->owner;
+    int r = value_document(t, op, n, order->text, order->text_len, &document);
+    if (r < 0)
+        return keep_refused(t, op, order);
+    order->document = document.data;
+    return save_start(t->store, op, order, &op->job);
+}
+
+/* The record that a document put into a relation's directory names: by the file's name, or in
+ * itself. */
+static int item_meant(struct tree *t, struct op *op, const struct target *target,
+                      const struct save_order *order, uint64_t *ret)
+{
+    enum resource res = shape_of(target->dir.kind)->res;
+    const struct resource_row *row = resource_row(res);
+    char stem[NAME_MAX + 1], id[RESOURCE_ID_TEXT_MAX + 1];
+    struct json document;
+    name_stem(target->name, stem);
+    bool said = json_check(order->text, order->text_len, &document, NULL) == 0 &&
+                json_type(document) == JSON_OBJECT && api_record_id(res, document, id);
+    bool named = resource_id_valid(row->id_kind, stem, strlen(stem));
+    if (said && named && strcmp(id, stem) != 0)
+        return op_fail(op, -EINVAL, "the document is that of %s %s, not %s", row->name, id, stem);
+    if (said) {
+        *ret = store_key(t->store, res, id);
+        return *ret ? 0 : op_fail(op, -ENOMEM, "no memory");
+    }
+    int r = record_meant(t, op, res, stem, ret);
+    return r == -ENOENT
+               ? op_fail(op, -EINVAL, "neither its name nor its content says which %s is meant",
+                         row->name)
+               : r;
+}
+
+void order_item(const struct node dir, uint64_t listed, bool in, struct save_order *order)
+{
+    enum resource owner;
+    bool items = shape_lists_items(dir.kind, &owner);
+    order->kind = in ? SAVE_ADD : SAVE_TAKE;
+    order->res = owner;
+    order->key = items ? dir.key : listed;
+    order->item = items ? listed : dir.key;
+}
+
+void order_record(const struct node dir, struct save_order *order)
+{
+    const struct shape *shape = shape_of(dir.kind);
+    order->kind = SAVE_CREATE;
+    order->res = shape->res;
+    order->filter = shape->filtered ? resource_filter_by(shape->res, shape->owner) : -1;
+    order->by = dir.key;
+}
+
+static int begin_new(struct tree *t, struct op *op, const struct target *target,
+                     struct save_order *order)
+{
+    uint64_t listed;
+    int r;
+    switch (target->role) {
+    case SCRATCH_RECORD:
+        order_record(target->dir, order);
+        return save_start(t->store, op, order, &op->job);
+    case SCRATCH_ITEM:
+        r = item_meant(t, op, target, order, &listed);
+        if (r > 0)
+            return r;
+        if (r < 0)
+            return keep_refused(t, op, order);
+        order_item(target->dir, listed, true, order);
+        return save_start(t->store, op, order, &op->job);
+    case SCRATCH_REFUSED:
+        op_fail(op, -EPERM,
+                "there is no such %s, and ids are given by the server: a new one needs "
+                "another name",
+                resource_row(shape_of(target->dir.kind)->res)->name);
+        return keep_refused(t, op, order);
+    case SCRATCH_LOCAL:
+    case SCRATCH_NAME:
+        break;
+    }
+    return -EPERM;
+}
+
+/* `base` and `taken` may be NULL: see write_begin() and struct save_order. */
+static int begin(struct tree *t, struct op *op, const struct target *target, const char *text,
+                 size_t len, const char *base, const char *taken)
+{
+    CLEANUP(buf_cleanup) struct buf path;
+    buf_init(&path, PATH_MAX);
+    bool known = target->node.kind != KIND_ROOT;
+    tree_path(t, node_ino(known ? target->node : target->dir), &path);
+    if (!known)
+        buf_printf(&path, "%s%s", path.len ? "/" : "", target->name);
+    if (buf_error(&path))
+        return -ENAMETOOLONG;
+    struct save_order order = {.path = path.data,
+                               .owner = op_process(t, op),
+                               .text = text,
+                               .text_len = len,
+                               .taken = taken,
+                               .filter = -1};
+    if (!known)
+        return begin_new(t, op, target, &order);
+
+    char *own = base ? NULL : write_base(t, order.owner, target->node);
+    order.base = base ? base : own;
+    int r;
+    if (!order.base) {
+        op_fail(op, -ENOENT, "there is no such record any more: nothing was sent");
+        r = keep_refused(t, op, &order);
+    } else if (shape_of(target->node.kind)->form == FORM_VALUE) {
+        r = begin_value(t, op, &order, target->node);
+    } else {
+        order.kind = SAVE_EDIT;
+        order.res = shape_of(target->node.kind)->res;
+        order.key = target->node.key;
+        r = save_start(t->store, op, &order, &op->job);
+    }
+    free(own);
+    return r;
+}
+
+int write_begin(struct tree *t, struct op *op, const struct target *target, const char *text,
+                size_t len, const char *base)
+{
+    return begin(t, op, target, text, len, base, NULL);
+}
+
+int write_clear(struct tree *t, struct op *op, const struct target *target, const char *base,
+                const char *value)
+{
+    return begin(t, op, target, "\n", 1, base, value);
+}
+
+int write_end(struct tree *t, struct op *op, const struct target *target)
+{
+    int r = save_wait(op->job, op);
+    if (r != 0)
+        return r;
+    /* Nothing sent: an editor that puts the old text back, too. What was refused before stays so.
+     */
+    if (!save_changed(op->job))
+        return 0;
+    if (target->node.kind != KIND_ROOT) {
+        CLEANUP(buf_cleanup) struct buf path;
+        buf_init(&path, PATH_MAX);
+        tree_path(t, node_ino(target->node), &path);
+        journal_clear(t->journal, node_ino(target->node), path.data ? path.data : "", true);
+        write_saved(t, op, target->node, save_document(op->job));
+    } else if (target->role == SCRATCH_RECORD && save_key(op->job)) {
+        const struct node record = {
+            .kind = shape_of(shape_home(shape_of(target->dir.kind)->res))->entry,
+            .key = save_key(op->job)};
+        scratch_name_record(t, node_ino(target->dir), target->name, record);
+    }
+    return 0;
+}
