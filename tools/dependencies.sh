@@ -7,9 +7,11 @@ dependencies_build=(gcc libc6-dev pkg-config meson ninja-build fuse3 libfuse3-de
     libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev ca-certificates)
 # What the lines that ./demo prints use.
 dependencies_demo=(attr jq ripgrep)
-# To test: the second compiler, the test frameworks, and tools that read a mount their own way.
+# To test: the second compiler, the test frameworks, tools that read a mount their own way, and
+# editors that save to one (libglib2.0-bin has gio).
 dependencies_check=(clang libcmocka-dev python3 python3-pytest python3-pytest-xdist attr jq ripgrep
-    rsync procps mount groff-base mandoc man-db)
+    rsync procps mount groff-base mandoc man-db
+    vim nano emacs-nox ed perl libglib2.0-bin tmux)
 
 # Installs whichever of the given packages are missing, as root or through sudo.
 dependencies_install() {

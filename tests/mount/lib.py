@@ -92,6 +92,11 @@ class Counted:
             for r in self.requests
         ]
 
+    @property
+    def sent(self):
+        """What was to change something: method, path, body."""
+        return [(r["method"], r["path"], r["body"]) for r in self.requests if r["method"] != "GET"]
+
     def __repr__(self):
         return "\n".join([f"{self.total} requests:", *self.lines[:50]])
 
@@ -291,6 +296,17 @@ def private_env(directory, **more):
     return env
 
 
+def holders(path):
+    """Who is in there, for a failed unmount to say."""
+    found = []
+    for entry in [*pathlib.Path("/proc").glob("[0-9]*/cwd"), *pathlib.Path("/proc").glob("[0-9]*/fd/*")]:
+        with contextlib.suppress(OSError):
+            if os.readlink(entry).startswith(str(path)):
+                command = pathlib.Path("/proc", entry.parts[2], "cmdline").read_bytes()
+                found.append(f"{entry} -> {os.readlink(entry)} {command!r}")
+    return "".join("\n" + line for line in found)
+
+
 class Mount:
     """One running systemefs.
 
@@ -440,6 +456,16 @@ class Mount:
         self.unmount()
         self.start()
 
+    def crash(self):
+        """kill -9. What was in memory only is gone; start() begins with what is on disk."""
+        self.signal(signal.SIGKILL)
+        self.crashed()
+
+    def crashed(self):
+        """Waits until it has been killed, and clears the mount point away."""
+        assert self.wait_for_end() == -signal.SIGKILL, self.log()
+        subprocess.run(["fusermount3", "-u", "-z", str(self.path)], check=True)
+
     def close(self):
         """Ends it whatever happened. Problems, as texts."""
         problems, self.problems = self.problems, []
@@ -448,7 +474,7 @@ class Mount:
                 done = subprocess.run(["fusermount3", "-u", str(self.path)], capture_output=True,
                                       text=True, check=False)
                 if done.returncode:
-                    problems.append("cannot unmount: " + done.stderr.strip())
+                    problems.append("cannot unmount: " + done.stderr.strip() + holders(self.path))
                     subprocess.run(["fusermount3", "-u", "-z", str(self.path)], check=False,
                                    capture_output=True)
             try:
@@ -468,7 +494,7 @@ class Mount:
 
     def settle(self):
         """Until nothing is under way between the driver and the API."""
-        idle = {"requests-waiting": "0", "requests-under-way": "0"}
+        idle = {"requests-waiting": "0", "requests-under-way": "0", "saves-under-way": "0"}
         wait_until(lambda: {k: self.status()[k] for k in idle} == idle, "an idle driver")
 
     # -- its files
@@ -523,6 +549,17 @@ class Mount:
         finally:
             os.close(fd)
 
+    def why(self, name):
+        """Why the last operation on it failed; None: it did not."""
+        path, attribute = self.path / name, "user.systemefs.error"
+        return os.getxattr(path, attribute).decode() if attribute in os.listxattr(path) else None
+
+    def kept(self, shelf):
+        """What is in "drafts" or "trash": paths below it, and their bytes."""
+        top = self.path / ".systemefs" / shelf
+        return {str(path.relative_to(top)): path.read_bytes()
+                for path in top.rglob("*") if path.is_file()}
+
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
             return f.read()
@@ -550,6 +587,11 @@ def tool_env():
     """For programs that read the tree: their messages and order must not depend on a locale."""
     return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8",
             "HOME": tempfile.gettempdir()}
+
+
+def compact(value):
+    """A body as the driver sends it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def pretty(value):

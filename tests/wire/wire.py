@@ -21,11 +21,22 @@ A case is a text file:
     }
     === exit 0                                  may be left out
 
-    === fails EACCES open contacts/6.json       a system call (open, stat, list, getxattr) and its errno
+    === fails EACCES open contacts/6.json       a system call (see CALLS) and its errno
     === request ...
 
-A step without requests must cause none. In all texts $HOST is the server's host and port, $KEY the
-key, $VERSION the version of the program; a line of output that is $EMPTY has nothing in it.
+    === fails EEXIST save contacts/new.json     open, write and close: the errno of what fails first
+    === text                                    what to save
+    {"email": "ada@example.com"}
+    === request POST /api/contacts
+    X-Example: -                                this header must not be there
+
+    {"email":"ada@example.com"}                 behind an empty line: exactly the body
+    === reply ...
+
+A step without requests must cause none, a request without a body must have none. With a body it
+must have its Content-Length, and the Content-Type of its method. In all texts $HOST is the server's
+host and port, $KEY the key, $VERSION the version of the program; a line of text or output that is
+$EMPTY has nothing in it, and $NUL in a text is the character of that name.
 
 Words behind `reply`:
     gzip         compress the body, and say so
@@ -34,16 +45,17 @@ Words behind `reply`:
     close        close afterwards (in HTTP/1.1 style: the headers must say so themselves)
     delay MS     wait before answering
     bare         add no Content-Length
+    lost         send nothing, and close
 Behind `request`:
     on N         it must come over the Nth connection that the server has seen
-
-A header line "Name: -" in a request means that it must not be there.
 """
 
+import contextlib
 import errno
 import gzip
 import os
 import re
+import shlex
 import socket
 import subprocess
 import threading
@@ -51,6 +63,11 @@ import time
 
 KEYS = {"direct": "wire-direct-key-0123", "gateway": "wire-gateway-key-4567"}
 WAIT = 20  # seconds that anything here may take
+BODY_TYPES = {
+    "POST": "application/json",
+    "PUT": "application/json",
+    "PATCH": "application/merge-patch+json",
+}
 
 
 class WireError(AssertionError):
@@ -66,6 +83,7 @@ class Step:
         self.kind = kind  # run, fails
         self.text = text
         self.exchanges = []  # (Request, Reply)
+        self.save = ""
         self.output = ""
         self.exit = 0
 
@@ -81,6 +99,16 @@ class Request:
             del words[at : at + 2]
         self.method, self.path = words
         self.headers = {}
+        self.body = b""
+
+    def must_have(self, usual):
+        """The headers that it must have, by lower-case name; None: whatever it says."""
+        headers = dict(usual)
+        if self.body:
+            headers["content-type"] = BODY_TYPES.get(self.method)
+            headers["content-length"] = str(len(self.body))
+        headers.update(self.headers)
+        return {name: value for name, value in headers.items() if value != "-"}
 
 
 class Reply:
@@ -89,13 +117,15 @@ class Reply:
         words = text.split()
         while words:
             word = words.pop(0)
-            if word not in ("gzip", "chunked", "cut", "close", "delay", "bare"):
+            if word not in ("gzip", "chunked", "cut", "close", "delay", "bare", "lost"):
                 raise WireError("unknown word behind reply: " + word)
             self.words[word] = int(words.pop(0)) if word in ("chunked", "cut", "delay") else True
         self.head = []
         self.body = b""
 
     def wire_bytes(self):
+        if "lost" in self.words:
+            return b""
         body, head = self.body, list(self.head)
         if "gzip" in self.words:
             body = gzip.compress(body, mtime=0)
@@ -110,6 +140,16 @@ class Reply:
         if "cut" in self.words:
             body = body[: self.words["cut"]]
         return "".join(line + "\r\n" for line in head).encode() + b"\r\n" + body
+
+
+def split_message(lines):
+    """The lines before the first empty one, and the bytes behind it."""
+    at = lines.index("") if "" in lines else len(lines)
+    return lines[:at], "\n".join(lines[at + 1 :]).encode()
+
+
+def whole_lines(lines):
+    return "".join(("" if line == "$EMPTY" else line) + "\n" for line in lines)
 
 
 class Case:
@@ -159,18 +199,19 @@ class Case:
         step = self.steps[-1]
         if word == "request":
             request = Request(number, rest)
-            for line in filter(None, lines):
+            head, request.body = split_message(lines)
+            for line in head:
                 name, _, value = line.partition(": ")
                 request.headers[name.lower()] = value
             step.exchanges.append([request, None])
         elif word == "reply":
             reply = Reply(rest)
-            at = lines.index("") if "" in lines else len(lines)
-            reply.head = lines[:at]
-            reply.body = "\n".join(lines[at + 1 :]).encode()
+            reply.head, reply.body = split_message(lines)
             step.exchanges[-1][1] = reply
+        elif word == "text":
+            step.save = whole_lines(lines).replace("$NUL", "\0")
         elif word == "output":
-            step.output = "".join(("" if line == "$EMPTY" else line) + "\n" for line in lines)
+            step.output = whole_lines(lines)
         elif word == "exit":
             step.exit = int(rest)
         else:
@@ -184,10 +225,11 @@ class Case:
 
         self.options = f(self.options)
         for step in self.steps:
-            step.text, step.output = f(step.text), f(step.output)
+            step.text, step.save, step.output = f(step.text), f(step.save), f(step.output)
             for request, reply in step.exchanges:
                 request.path = f(request.path)
                 request.headers = {k: f(v) for k, v in request.headers.items()}
+                request.body = f(request.body.decode()).encode()
                 if reply is None:
                     raise WireError("%s:%d: a request without a reply" % (self.path, request.line))
                 reply.head = [f(line) for line in reply.head]
@@ -195,6 +237,10 @@ class Case:
 
 
 # ---- the server ----
+
+
+def shown(body):
+    return body.decode(errors="backslashreplace") if body else "(none)"
 
 
 class Server:
@@ -272,8 +318,9 @@ class Server:
                 break
             name, _, value = header.decode().rstrip("\r\n").partition(": ")
             headers.append((name.lower(), value))
+        body = stream.read(int(dict(headers).get("content-length", 0)))
         with self.lock:
-            reply = self._judge(line.decode().rstrip("\r\n"), headers, number)
+            reply = self._judge(line.decode().rstrip("\r\n"), headers, body, number)
             self.served += 1
         if reply is None:
             connection.sendall(b"HTTP/1.1 418 Not expected\r\nContent-Length: 0\r\n\r\n")
@@ -281,11 +328,11 @@ class Server:
         if "delay" in reply.words:
             time.sleep(reply.words["delay"] / 1000)
         connection.sendall(reply.wire_bytes())
-        return not {"close", "cut"} & reply.words.keys()
+        return not {"close", "cut", "lost"} & reply.words.keys()
 
-    def _judge(self, line, headers, number):
+    def _judge(self, line, headers, body, number):
         if not self.expected:
-            self.wrong.append("an extra request: " + line)
+            self.wrong.append("an extra request: %s\n%s" % (line, shown(body)))
             return None
         request, reply = self.expected[0]
         wanted = "%s %s HTTP/1.1" % (request.method, request.path)
@@ -293,8 +340,7 @@ class Server:
             self.wrong.append("another request: %s\n  instead of: %s" % (line, wanted))
             return None
         self.expected.pop(0)
-        must = {**self.usual, **request.headers}
-        must = {name: value for name, value in must.items() if value != "-"}
+        must = request.must_have(self.usual)
         given = dict(headers)
         if len(given) != len(headers):
             self.wrong.append("%s: a header twice: %s" % (line, headers))
@@ -307,6 +353,10 @@ class Server:
                 self.wrong.append(
                     "%s: %s: %s, not %s" % (line, name, given[name], must[name])
                 )
+        if body != request.body:
+            self.wrong.append(
+                "%s: body:\n%s\n  instead of:\n%s" % (line, shown(body), shown(request.body))
+            )
         if "gzip" not in given.get("accept-encoding", ""):
             self.wrong.append("%s: gzip is not offered" % line)
         if request.connection and request.connection != number:
@@ -334,21 +384,50 @@ def usual_headers(mode, host, version):
     return headers
 
 
-def system_call(mount, text):
-    """Does what a `fails` line says; returns the errno, 0 when it succeeds."""
-    what, path, *more = text.split(" ")
-    path = os.path.join(mount, path)
+def save(path, text):
+    """As a careful program does it: the close may be what fails, and counts."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
-        if what == "open":
-            os.close(os.open(path, os.O_RDONLY))
-        elif what == "stat":
-            os.lstat(path)
-        elif what == "list":
-            os.listdir(path)
-        elif what == "getxattr":
-            os.getxattr(path, more[0])
-        else:
-            raise WireError("unknown system call: " + what)
+        left = text.encode()
+        while left:
+            left = left[os.write(fd, left) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+        raise
+    os.close(fd)
+
+
+# By the word behind the errno: what it does, and what its arguments are (P: a path below the mount
+# point; W: a word as it stands; N: a number; T: the step's text).
+CALLS = {
+    "open": (lambda path: os.close(os.open(path, os.O_RDONLY)), "P"),
+    "stat": (os.lstat, "P"),
+    "list": (os.listdir, "P"),
+    "getxattr": (os.getxattr, "PW"),
+    "save": (save, "PT"),
+    "truncate": (os.truncate, "PN"),
+    "mkdir": (os.mkdir, "P"),
+    "rmdir": (os.rmdir, "P"),
+    "unlink": (os.unlink, "P"),
+    "rename": (os.rename, "PP"),
+    "link": (os.link, "PP"),
+    "symlink": (os.symlink, "WP"),
+}
+
+
+def system_call(mount, line, text):
+    """Does what a `fails` line says; returns the errno, 0 when it succeeds."""
+    word, *words = shlex.split(line)
+    if word not in CALLS:
+        raise WireError("unknown system call: " + word)
+    call, kinds = CALLS[word]
+    if len(words) != len(kinds.replace("T", "")):
+        raise WireError("arguments of %s: %s" % (word, line))
+    read = {"P": lambda word: os.path.join(mount, word), "W": str, "N": int, "T": str}
+    values = [read[kind](value) for kind, value in zip(kinds, [*words, text])]
+    try:
+        call(*values)
     except OSError as e:
         return e.errno
     return 0
@@ -428,7 +507,7 @@ def check_step(case, step, mount, server):
     else:
         wanted, _, call = step.text.partition(" ")
         output, code = "", 0
-        got = system_call(mount.path, call)
+        got = system_call(mount.path, call, step.save)
         if got != getattr(errno, wanted):
             output = "errno %s, not %s\n" % (errno.errorcode.get(got, got), wanted)
 
