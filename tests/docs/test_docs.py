@@ -7,14 +7,11 @@ import subprocess
 
 import pytest
 
+from conftest import read
+
 MAN = ["systemefs.1", "systemefs-sandbox.1", "systemefs.conf.5", "systemefs.7"]
 COMPLETIONS = ["systemefs.bash", "_systemefs", "systemefs.fish"]
 TEXTS = ["README.md", "HACKING.md", "CHANGELOG.md"]
-
-
-def read(*parts):
-    with open(os.path.join(*parts), encoding="utf-8") as f:
-        return f.read()
 
 
 def options(program):
@@ -83,25 +80,6 @@ def test_bash_completion_works(repository):
     ]
 
 
-def test_the_session_of_the_man_page(repository, sandbox_mount):
-    """The first example of systemefs(7), typed line by line."""
-    text = read(repository, "man", "systemefs.7")
-    session = text[text.index(".Sh EXAMPLES") :].split(".Bd -literal -offset indent\n")[1]
-    session = session.split(".Ed")[0]
-    steps = re.split(r"^\$ ", session, flags=re.M)[1:]
-    assert len(steps) > 6
-    assert steps[0].startswith("systemefs --sandbox ~/crm && cd ~/crm")
-    assert steps[-1].startswith("cd && fusermount3")
-    for step in steps[1:-1]:
-        command, _, output = step.partition("\n")
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=sandbox_mount, timeout=60,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-        )
-        assert done.stdout.decode() == output, command
-
-
 def test_the_tree_of_the_readme(repository, sandbox_mount):
     """Every directory that README.md draws is there."""
     picture = read(repository, "README.md").split("```")[1]
@@ -125,3 +103,33 @@ def test_version(repository, program):
     done = subprocess.run([program, "--version"], stdout=subprocess.PIPE, check=True)
     version = done.stdout.decode().split()[1]
     assert "## " + version in read(repository, "CHANGELOG.md")
+
+
+# They mean here what they mean everywhere, or never reach a person.
+ORDINARY = set("""EBADF EBUSY EILSEQ EISDIR ELOOP ENAMETOOLONG ENODATA ENODEV ENOMEM ENOTCONN ENOTDIR
+                  EWOULDBLOCK""".split())
+
+
+def test_every_errno_is_in_the_manual(repository):
+    """Those that the API's answers become, and those of the tree's own refusals."""
+    used = set(re.findall(r"\b(E[A-Z]{3,})\b", read(repository, "src", "api", "errors.c")))
+    for layer in ("fuse", "tree", "store"):
+        for source in glob.glob(os.path.join(repository, "src", layer, "*.c")):
+            used |= set(re.findall(r"-(E[A-Z]{3,})\b", read(source)))
+    failures = read(repository, "man", "systemefs.7").split(".Sh FAILURES")[1]
+    rows = re.findall(r"^\.It Er (.*)", failures, re.M)
+    listed = {errno for row in rows for errno in re.findall(r"E[A-Z]{3,}", row)}
+    assert used - listed - ORDINARY == set()
+    assert len(used - ORDINARY) > 15
+
+
+def test_the_control_files_are_in_the_manual(repository, sandbox_mount):
+    control = os.path.join(sandbox_mount, ".systemefs")
+    manual, readme = read(repository, "man", "systemefs.7"), read(repository, "README.md")
+    for name in os.listdir(control):
+        assert re.search(rf"^\.It Pa \.systemefs/{name}/?$", manual, re.M), name
+        assert re.search(rf"^\.systemefs/.*\b{name}\b", readme, re.M), name
+    commands = re.findall(r"^#   (\w+)", read(control, "ctl"), re.M)
+    assert len(commands) > 2
+    for command in commands:
+        assert re.search(rf"^\.It Li {command}\b", manual, re.M), command
