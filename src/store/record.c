@@ -88,26 +88,6 @@ struct record *record_slot(struct store *s, enum resource res, uint64_t key)
     return rec;
 }
 
-static void count_each(void *data, struct json value)
-{
-    uint16_t *n = data;
-    if (json_type(value) == JSON_NUMBER && *n < UINT16_MAX)
-        ++*n;
-}
-
-static uint16_t count_places(enum resource res, const struct record *rec)
-{
-    uint16_t n = 0;
-    const struct resource_row *row = resource_row(res);
-    for (int i = 0; i < RESOURCE_FILTERS; i++) {
-        if (row->filters[i].member)
-            api_member_each(record_json(rec), row->filters[i].member, count_each, &n);
-        else if (row->filters[i].param)
-            n++;
-    }
-    return n;
-}
-
 /* Gives the record another text: a new allocation in the old one's place. */
 static struct record *record_rewrite(struct store *s, enum resource res, struct record *old,
                                      const struct buf *text)
@@ -119,7 +99,6 @@ static struct record *record_rewrite(struct store *s, enum resource res, struct 
     memcpy(rec->text, text->data, text->len + 1);
     rec->len = (uint32_t)text->len;
     rec->size = (uint32_t)json_pretty_size(record_json(rec));
-    rec->places = count_places(res, rec);
     map_put(&s->records[res], rec->key, rec); /* cannot fail: it replaces */
 
     if (old->present) {

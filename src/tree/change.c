@@ -295,9 +295,7 @@ static int make_item(struct tree *t, struct op *op, struct node dir, const char 
     int r = record_meant(t, op, res, name, &listed);
     if (r == -ENOENT)
         return op_fail(op, -EINVAL, "there is no %s '%s'", resource_row(res)->name, name);
-    if (r == 0)
-        order_item(dir, listed, true, order);
-    return r;
+    return r == 0 ? order_new_item(t, op, dir, listed, order) : r;
 }
 
 static int begin_mkdir(struct tree *t, struct op *op, struct node dir, const char *name)

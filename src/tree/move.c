@@ -14,8 +14,8 @@ static int begin_item(struct tree *t, struct op *op, struct node dir, const char
     CLEANUP(buf_cleanup) struct buf path;
     buf_init(&path, PATH_MAX);
     struct save_order order = {.filter = -1, .owner = op_process(t, op)};
-    order_item(dir, listed, true, &order);
-    int r = change_path(t, dir, name, &path);
+    int r = order_new_item(t, op, dir, listed, &order);
+    r = r < 0 ? r : change_path(t, dir, name, &path);
     order.path = path.data;
     return r < 0 ? r : save_start(t->store, op, &order, &op->job);
 }
@@ -212,56 +212,71 @@ static int rename_saved(struct tree *t, struct op *op, struct scratch *s,
                           .key = save_key(op->job)};
     s->role = SCRATCH_RECORD;
     s->home = node_ino(target->dir);
-    s->dirty = false;
     scratch_unname(t, s);
     return 0;
+}
+
+/* What is behind the name that scratch is to take: 0 with the role of a new one, or a node;
+ * -ENOENT: nothing but scratch; STORE_WAIT, -errno. */
+static int rename_target(struct tree *t, struct op *op, struct node dir, const char *name,
+                         bool replace, struct target *ret)
+{
+    const struct scratch *there = scratch_find(t, node_ino(dir), name);
+    enum scratch_role role = SCRATCH_LOCAL;
+    int r = -ENOENT;
+    if (there && !replace)
+        return -EEXIST;
+    if (there && there->role == SCRATCH_NAME) {
+        r = target_find(t, op, dir, name, &ret->node);
+    } else if (there) {
+        role = there->role; /* an empty new record: now it has its text */
+    } else {
+        r = target_role(t, op, dir, name, &role);
+        if (r < 0)
+            return r;
+        bool look = role != SCRATCH_LOCAL || shape_of(dir.kind)->form == FORM_VALUES ||
+                    shape_child(dir.kind, name) != KIND_ROOT;
+        r = look ? target_find(t, op, dir, name, &ret->node) : -ENOENT;
+    }
+    if (r == 0 && !replace)
+        return -EEXIST;
+    if (r != -ENOENT)
+        return r;
+    op->failure = (struct api_failure){0};
+    ret->role = role;
+    return role == SCRATCH_LOCAL ? -ENOENT : 0;
 }
 
 /* From scratch onto whatever has that name. */
 static int rename_scratch(struct tree *t, struct op *op, struct scratch *s, struct node dir,
                           const char *name, bool replace)
 {
-    struct target target = {.dir = dir, .name = name};
-    enum scratch_role role = SCRATCH_LOCAL;
-    struct scratch *there = scratch_find(t, node_ino(dir), name);
-    int r = -ENOENT;
-    if (there && !replace)
-        return -EEXIST;
-    if (there && there->role != SCRATCH_NAME && there->role != SCRATCH_LOCAL)
-        role = there->role; /* an empty new record: now it has its text */
-    else if (there && there->role == SCRATCH_NAME)
-        r = target_find(t, op, dir, name, &target.node);
-    else if (!there) {
-        r = target_role(t, op, dir, name, &role);
-        if (r < 0)
-            return r;
-        bool look = role != SCRATCH_LOCAL || shape_of(dir.kind)->form == FORM_VALUES ||
-                    shape_child(dir.kind, name) != KIND_ROOT;
-        r = look ? target_find(t, op, dir, name, &target.node) : -ENOENT;
-    }
-    if (r == 0 && !replace)
-        return -EEXIST;
-    if (r != 0 && r != -ENOENT)
-        return r;
-    if (r == -ENOENT && role == SCRATCH_LOCAL) {
-        op->failure = (struct api_failure){0};
-        if (s->role != SCRATCH_NAME)
-            s->role = SCRATCH_LOCAL;
+    struct target target = {.node = s->becomes, .dir = dir, .name = name, .role = s->becomes_role};
+    if (op->job)
+        return rename_saved(t, op, s, &target);
+    target = (struct target){.dir = dir, .name = name};
+    int r = rename_target(t, op, dir, name, replace, &target);
+    if (r == -ENOENT) {
+        s->role = SCRATCH_LOCAL;
         scratch_move(t, s, node_ino(dir), name);
         return 0;
     }
+    if (r != 0)
+        return r;
     if (s->target)
         return op_fail(op, -EPERM, "a symlink is not a record");
-    target.role = role;
     op->about = target.node.kind == KIND_ROOT ? 0 : node_ino(target.node);
-    if (!op->job && s->text.len == 0)
+    if (s->text.len == 0)
         return op_fail(op, -EINVAL, "the file is empty: nothing was sent");
-    if (!op->job) {
-        r = write_begin(t, op, &target, s->text.data, s->text.len, NULL);
-        if (r != 0)
-            return r;
-    }
-    return rename_saved(t, op, s, &target);
+    r = write_begin(t, op, &target, s->text.data, s->text.len, NULL);
+    if (r != 0)
+        return r;
+    s->dirty = false; /* what is written from now on is for the next time */
+    s->becomes = target.node;
+    s->becomes_role = target.role;
+    if (!op->job)
+        scratch_unname(t, s); /* there was nothing to do */
+    return op->job ? rename_saved(t, op, s, &target) : 0;
 }
 
 int tree_rename(struct tree *t, struct op *op, uint64_t parent, const char *name,

@@ -43,6 +43,8 @@ struct scratch {
     uint64_t home;       /* inode of the directory in which it was made */
     bool dirty;          /* written, and not yet saved */
     pid_t writer;        /* process that wrote last */
+    struct node becomes; /* while a rename sends it: what it will be, KIND_ROOT: something new */
+    enum scratch_role becomes_role;
     struct node copy_of; /* the record that a rename has taken it from; KIND_ROOT: none */
     pid_t copied_by;
     struct node record; /* what it has become, or what SCRATCH_NAME names; KIND_ROOT: none */

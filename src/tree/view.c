@@ -15,7 +15,6 @@ void record_attr(const struct tree *t, struct node n, struct record *rec, struct
     rec->kernel_told = true;
     ret->size = rec->size;
     ret->mtime_ns = rec->mtime_ns;
-    ret->nlink = 1U + rec->places;
     ret->entry_valid_ms = ret->attr_valid_ms = store_record_valid_ms(t->store, rec);
     /* The kernel has one size for all who have the file open, and ends everybody's reading there:
      * while somebody reads an older text, it is to ask each time (see tree_file_attr). */

@@ -144,6 +144,12 @@ static void write_saved(struct tree *t, struct op *op, struct node n, const char
 {
     const struct record *rec = record_behind(t, n);
     pid_t process = op_process(t, op);
+    /* An editor that has renamed the record away has got what it wanted: see renamed_away(). */
+    list_for_each(it, &t->scratch) {
+        struct scratch *s = CONTAINER_OF(it, struct scratch, all);
+        if (s->copy_of.kind == n.kind && s->copy_of.key == n.key && s->copied_by == process)
+            s->copied_by = 0;
+    }
     struct json mine;
     CLEANUP(buf_cleanup) struct buf compact;
     buf_init(&compact, PATCH_TEXT_MAX);
@@ -245,6 +251,22 @@ void order_item(const struct node dir, uint64_t listed, bool in, struct save_ord
     order->item = items ? listed : dir.key;
 }
 
+int order_new_item(struct tree *t, struct op *op, struct node dir, uint64_t listed,
+                   struct save_order *order)
+{
+    order_item(dir, listed, true, order);
+    const struct resource_row *row = resource_row(order->res);
+    const struct record *rec = store_peek(t->store, order->res, order->key);
+    char owner[RESOURCE_ID_TEXT_MAX + 1], item[RESOURCE_ID_TEXT_MAX + 1], path[64];
+    snprintf(path, sizeof(path), "%s[].%s", row->set.member, resource_row(row->set.res)->id_member);
+    store_id(t->store, order->res, order->key, owner);
+    store_id(t->store, row->set.res, order->item, item);
+    if (!rec || !store_record_valid_ms(t->store, rec) || !record_names(rec, path, item))
+        return 0;
+    return op_fail(op, -EEXIST, "%s %s has %s %s already: nothing was sent", row->name, owner,
+                   resource_row(row->set.res)->name, item);
+}
+
 void order_record(const struct node dir, struct save_order *order)
 {
     const struct shape *shape = shape_of(dir.kind);
@@ -269,8 +291,8 @@ static int begin_new(struct tree *t, struct op *op, const struct target *target,
             return r;
         if (r < 0)
             return keep_refused(t, op, order);
-        order_item(target->dir, listed, true, order);
-        return save_start(t->store, op, order, &op->job);
+        r = order_new_item(t, op, target->dir, listed, order);
+        return r < 0 ? r : save_start(t->store, op, order, &op->job);
     case SCRATCH_REFUSED:
         op_fail(op, -EPERM,
                 "there is no such %s, and ids are given by the server: a new one needs "

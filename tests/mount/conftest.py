@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
 import lib  # noqa: E402
+import office as offices  # noqa: E402
 
 
 def pytest_configure(config):
@@ -88,3 +89,14 @@ def mount(work, sandbox, request):
     problems = [problem for m in reversed(running) for problem in m.close()]
     if problems:
         pytest.fail("\n".join(problems))
+
+
+@pytest.fixture
+def office(sandbox, mount):
+    """Starts a small account and mounts it: office(mode="gateway", account={"tags": 3}, ttl=0)."""
+
+    def start(mode="direct", account=None, **options):
+        sb = sandbox(**{"contacts": 20, "membership_delay": 0, **(account or {})})
+        return offices.Office(sb, mount(sb, mode=mode, **options))
+
+    return start

@@ -1,4 +1,5 @@
-"""What is not to be sent, and what the API refuses: the errno, the reason, and the text, which stays."""
+"""What is not to be sent, and what the API refuses: the errno, the reason, and the text, which
+stays."""
 
 import errno
 import json
@@ -7,8 +8,8 @@ import os
 import pytest
 
 from lib import compact, pretty
+from office import fields
 from test_tree import expect_error
-from test_write import fields, office  # noqa: F401
 
 ADA = "contacts/%(ada)s.json"
 
@@ -27,7 +28,7 @@ def save(path, data):
 
 
 def is_kept(o, path, data, why):
-    """The bytes, and the reason: in the draft's file, in the newest line of errors, and at the file."""
+    """The bytes, and the reason: in the draft's file, in the newest line of errors, at the file."""
     kept = o.m.kept("drafts")
     assert kept.pop(path) == data
     reason = kept.pop(path + ".reason").decode()
@@ -74,12 +75,15 @@ REFUSED_HERE = [
      errno.EINVAL, "slug"),
     ("a NUL byte", lambda r: b'{"locale":"fr"}\0', errno.EINVAL, "NUL"),
     ("a NUL in a value", with_field("city", "Ro\0me"), errno.EINVAL, "the character 0"),
-    ("a lone surrogate", lambda r: rb'{"fields":[{"slug":"city","value":"\ud83c"}]}', errno.EINVAL, "surrogate"),
-    ("not UTF-8", lambda r: b'{"fields":[{"slug":"city","value":"\xff\xfe"}]}', errno.EINVAL, "line"),
+    ("a lone surrogate", lambda r: rb'{"fields":[{"slug":"city","value":"\ud83c"}]}', errno.EINVAL,
+     "surrogate"),
+    ("not UTF-8", lambda r: b'{"fields":[{"slug":"city","value":"\xff\xfe"}]}', errno.EINVAL,
+     "line"),
     ("Latin-1", lambda r: pretty(r).replace(b"London", b"Z\xfcrich"), errno.EINVAL, "line"),
     ("a byte order mark", lambda r: b"\xef\xbb\xbf" + pretty(r), errno.EINVAL, "line 1"),
     ("a comment", lambda r: b'// locale\n{"locale":"fr"}', errno.EINVAL, "line 1"),
-    ("depth", lambda r: b'{"locale":' + b"[" * 5000 + b"]" * 5000 + b"}", errno.EINVAL, "inside each other"),
+    ("depth", lambda r: b'{"locale":' + b"[" * 5000 + b"]" * 5000 + b"}", errno.EINVAL,
+     "inside each other"),
     ("another id", lambda r: pretty({**r, "id": r["id"] + 1}), errno.EINVAL, '"id"'),
     ("an id that no double holds", lambda r: pretty({**r, "id": 2**53 + 1}), errno.EINVAL, '"id"'),
     ("another address", with_member("email", "other@example.org"), errno.EINVAL, '"email"'),
@@ -87,17 +91,22 @@ REFUSED_HERE = [
      '"registeredAt"'),
     ("a flag of the server", with_member("bounced", True), errno.EINVAL, '"bounced"'),
     ("null for what is the server's", with_member("email", None), errno.EINVAL, '"email"'),
-    ("an unknown member", with_member("favouriteColour", "green"), errno.EINVAL, '"favouriteColour"'),
+    ("an unknown member", with_member("favouriteColour", "green"), errno.EINVAL,
+     '"favouriteColour"'),
     ("a wrong case", with_member("Locale", "fr"), errno.EINVAL, '"Locale"'),
     ("fields that are no array", with_member("fields", {"city": "Rome"}), errno.EINVAL, "fields"),
-    ("a field without its slug", with_member("fields", [{"value": "Rome"}]), errno.EINVAL, "fields"),
-    ("a field twice", with_member("fields", [*fields(city="a"), *fields(city="b")]), errno.EINVAL, "city"),
-    ("another name of a field", with_member("fields", [{"slug": "city", "fieldName": "Town", "value": "London"}]),
+    ("a field without its slug", with_member("fields", [{"value": "Rome"}]), errno.EINVAL,
+     "fields"),
+    ("a field twice", with_member("fields", [*fields(city="a"), *fields(city="b")]), errno.EINVAL,
+     "city"),
+    ("another name of a field",
+     with_member("fields", [{"slug": "city", "fieldName": "Town", "value": "London"}]),
      errno.EINVAL, "fieldName"),
     ("tags that are no array", with_member("tags", "old"), errno.EINVAL, "tags"),
     ("a tag without id and name", with_member("tags", [{}]), errno.EINVAL, "tags"),
     ("a tag that does not exist", with_member("tags", ["nonsense"]), errno.EINVAL, "nonsense"),
-    ("a tag under another name", lambda r: pretty({**r, "tags": [{"id": r["tags"][0]["id"], "name": "x"}]}),
+    ("a tag under another name",
+     lambda r: pretty({**r, "tags": [{"id": r["tags"][0]["id"], "name": "x"}]}),
      errno.EINVAL, "tags"),
 ]
 
@@ -127,14 +136,17 @@ def test_too_large(office):
 
 # What the API refuses: the text, the errno, its own words.
 REFUSED_THERE = [
-    ("an unknown field", with_field("nonsense", "x"), errno.EINVAL, "fields[0].slug: This value is not valid."),
-    ("no country", with_field("country", "Atlantis"), errno.EINVAL, "fields[0].value: This value is not valid."),
+    ("an unknown field", with_field("nonsense", "x"), errno.EINVAL,
+     "fields[0].slug: This value is not valid."),
+    ("no country", with_field("country", "Atlantis"), errno.EINVAL,
+     "fields[0].value: This value is not valid."),
     ("a value that is too long", with_field("city", "x" * 300), errno.EINVAL,
      "fields[0].value: This value is too long. It should have 255 characters or less."),
     ("no locale", with_member("locale", "xx"), errno.EINVAL,
      "locale: The value you selected is not a valid choice."),
     ("a number for a text", with_member("locale", 5), errno.EINVAL, "must be \"string\""),
-    ("a number that no double holds", with_field("city", 2**53 + 1), errno.EINVAL, "must be \"string\""),
+    ("a number that no double holds", with_field("city", 2**53 + 1), errno.EINVAL,
+     "must be \"string\""),
     ("a tag by an id that does not exist", with_member("tags", [{"id": 424242}]), errno.EINVAL,
      "tagId: Tag with ID 424242 not found."),
 ]
@@ -170,32 +182,43 @@ def test_a_number_keeps_its_digits(office):
 
 # New records: where, the text, the errno, the words.
 NEW = [
-    ("contacts/jane.json", {"email": "nonsense"}, errno.EINVAL, "email: This value is not a valid email address."),
-    ("contacts/jane.json", {"email": "grace@example.org"}, errno.EEXIST, "email: This value is already used."),
-    ("contacts/jane.json", {"locale": "fr"}, errno.EINVAL, "email: This value should not be blank."),
-    ("contacts/jane.json", {"email": "jane@example.org", "nonsense": 1}, errno.EINVAL, '"nonsense"'),
-    ("contacts/jane.json", {"email": "jane@example.org", "tags": ["nonsense"]}, errno.EINVAL, "nonsense"),
+    ("contacts/jane.json", {"email": "nonsense"}, errno.EINVAL,
+     "email: This value is not a valid email address."),
+    ("contacts/jane.json", {"email": "grace@example.org"}, errno.EEXIST,
+     "email: This value is already used."),
+    ("contacts/jane.json", {"locale": "fr"}, errno.EINVAL,
+     "email: This value should not be blank."),
+    ("contacts/jane.json", {"email": "jane@example.org", "nonsense": 1}, errno.EINVAL,
+     '"nonsense"'),
+    ("contacts/jane.json", {"email": "jane@example.org", "tags": ["nonsense"]}, errno.EINVAL,
+     "nonsense"),
     ("contacts/424242.json", {"email": "jane@example.org"}, errno.EPERM, "no such contact"),
     ("tags/x.json", {"name": "old"}, errno.EEXIST, "name: This value is already used."),
     ("tags/x.json", {"name": "x" * 65}, errno.EINVAL, "name: This value is too long."),
     ("tags/x.json", {}, errno.EINVAL, "name: This value should not be blank."),
-    ("contact_fields/hat.json", {"fieldName": "Hat"}, errno.EINVAL, "slug: This value should not be blank."),
+    ("contact_fields/hat.json", {"fieldName": "Hat"}, errno.EINVAL,
+     "slug: This value should not be blank."),
     ("contact_fields/hat.json", {"fieldName": "Hat", "slug": "no slug"}, errno.EINVAL, "slug: "),
     ("webhooks/x.json", {"name": "x"}, errno.EINVAL, "secret: "),
     ("webhooks/x.json", {"name": "x", "secret": "s", "url": "https://x.example.org/",
                          "subscriptions": ["NONSENSE"]}, errno.EINVAL, "subscriptions: "),
     ("enrollments/x.json", {"contactId": 5}, errno.EINVAL, '"courseId"'),
-    ("enrollments/x.json", {"courseId": "%(course)s", "accessType": "full_access", "contactId": 424242},
+    ("enrollments/x.json",
+     {"courseId": "%(course)s", "accessType": "full_access", "contactId": 424242},
      errno.EINVAL, "contactId: Contact with ID 424242 not found."),
-    ("enrollments/x.json", {"courseId": "%(course)s", "contactId": "%(grace)s", "accessType": "partial_access"},
+    ("enrollments/x.json",
+     {"courseId": "%(course)s", "contactId": "%(grace)s", "accessType": "partial_access"},
      errno.EINVAL, "modules: This value should not be blank."),
-    ("enrollments/x.json", {"courseId": "%(course)s", "contactId": "%(grace)s", "accessType": "nonsense"},
+    ("enrollments/x.json",
+     {"courseId": "%(course)s", "contactId": "%(grace)s", "accessType": "nonsense"},
      errno.EINVAL, "accessType: "),
-    ("enrollments/x.json", {"courseId": "%(course)s", "contactId": "%(ada)s", "accessType": "full_access"},
+    ("enrollments/x.json",
+     {"courseId": "%(course)s", "contactId": "%(ada)s", "accessType": "full_access"},
      errno.EEXIST, "contactId: This value is already used."),
     ("contacts/%(grace)s/enrollments/x.json", {"courseId": "%(course)s", "contactId": "%(ada)s"},
      errno.EINVAL, '"contactId"'),
-    ("courses/%(course)s/enrollments/x.json", {"courseId": "%(other_course)s", "contactId": "%(ada)s"},
+    ("courses/%(course)s/enrollments/x.json",
+     {"courseId": "%(other_course)s", "contactId": "%(ada)s"},
      errno.EINVAL, '"courseId"'),
     ("memberships/x.json", {"contactId": "%(ada)s"}, errno.EINVAL, '"communityId"'),
     ("memberships/x.json", {"communityId": "%(community)s", "contactId": "%(ada)s"},

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from lib import compact, pretty
+from office import fields
 from test_tree import expect_error
-from test_write import fields, office  # noqa: F401
 
 ADA = "contacts/%(ada)s.json"
 
@@ -76,8 +76,9 @@ def test_no_limit(office):
     assert remove_all(o, people) == people
 
 
-@pytest.mark.parametrize("command", ["deletes", "deletes -1", "deletes many", "deletes 5 6", "deletes 1e9",
-                                     "deletes 99999999999999999999"])
+@pytest.mark.parametrize("command",
+                         ["deletes", "deletes -1", "deletes many", "deletes 5 6", "deletes 1e9",
+                          "deletes 99999999999999999999"])
 def test_no_number_of_deletes(office, command):
     o = office()
     expect_error(errno.EINVAL, o.m.ctl, command)
@@ -86,7 +87,8 @@ def test_no_number_of_deletes(office, command):
 
 def test_every_kind_of_delete_counts(office):
     o = office(delete_limit=3)
-    o.run("rm contacts/%(ada)s/tags/%(old)s.json enrollments/%(enrollment)s.json; rmdir contacts/%(grace)s")
+    o.run("rm contacts/%(ada)s/tags/%(old)s.json enrollments/%(enrollment)s.json;"
+          " rmdir contacts/%(grace)s")
     with o.s.counting() as c:
         for path in (ADA, "tags/%(new)s.json", "memberships/%(membership)s.json",
                      "webhooks/%(hook)s.json", "contact_fields/shoe_size.json"):

@@ -1,8 +1,8 @@
-"""The program is killed, or its disk fails, or the API is away: what was saved is at the server or in a
-draft, and nothing was sent twice.
+"""The program is killed, or its disk fails, or the API is away: what was saved is at the server or
+in a draft, and nothing was sent twice.
 
-The points at which it kills itself are those of base/fault, which only a build with -Dfault_points=true
-has.
+The points at which it kills itself are those of base/fault, which only a build with
+-Dfault_points=true has.
 """
 
 import contextlib
@@ -15,7 +15,6 @@ import pytest
 
 from lib import PATIENCE, pretty, program, tool_env, wait_until
 from test_tree import expect_error
-from test_write import office  # noqa: F401
 
 ADA = "contacts/%(ada)s.json"
 INTERRUPTED = b"interrupted; it may have been sent\n"
@@ -164,7 +163,8 @@ def hanging(change, method="PATCH"):
 
 
 @pytest.mark.parametrize("background", [False, True], ids=["-f", "daemon"])
-@pytest.mark.parametrize("method, kind", [("PATCH", Patch), ("POST", Post), ("POST", Tags), ("DELETE", Tags)],
+@pytest.mark.parametrize("method, kind",
+                         [("PATCH", Patch), ("POST", Post), ("POST", Tags), ("DELETE", Tags)],
                          ids=lambda v: getattr(v, "__name__", v))
 def test_kill_9_while_the_api_is_silent(office, method, kind, background):
     o = office(background=background)
@@ -255,7 +255,8 @@ def test_kill_9_loses_nothing_that_close_has_accepted(office, after):
 
 
 def test_another_mount_does_not_take_a_draft_for_lost(office, mount):
-    """Two mounts of one account over one directory: what the first one is sending is not interrupted."""
+    """Two mounts of one account over one directory: what the first one is sending is no draft that
+    a crash left behind."""
     o = office()
     change = Patch(o)
     with hanging(change):
@@ -309,7 +310,8 @@ def test_a_save_that_hangs_does_not_hold_the_mount_for_ever(office):
     ({"action": "hang"}, errno.ETIMEDOUT), ({"status": 503}, errno.EREMOTEIO),
     ({"status": 401}, errno.EKEYREJECTED), ({"status": 403}, errno.EACCES),
     ({"status": 429, "headers": {"Retry-After": "60"}}, errno.EAGAIN),
-    ({"action": "body", "body": "<h1>hello</h1>"}, errno.EBADMSG), ({"status": 302, "headers": {"Location": "/"}}, errno.EBADMSG),
+    ({"action": "body", "body": "<h1>hello</h1>"}, errno.EBADMSG),
+    ({"status": 302, "headers": {"Location": "/"}}, errno.EBADMSG),
 ], ids=str)
 @pytest.mark.parametrize("kind", [Patch, Post], ids=lambda k: k.__name__)
 def test_the_api_is_away(office, kind, rule, number):
@@ -339,7 +341,8 @@ def test_a_pause_of_the_quota_is_waited_for(office, kind):
                {"method": "POST", "times": 1, "status": 429, "headers": {"Retry-After": "1"}})
     with o.s.counting() as c:
         assert change.copy() == (0, "")
-    assert [r["status"] for r in c.requests if r["method"] != "GET"] == [429, 201 if kind is Post else 200]
+    statuses = [r["status"] for r in c.requests if r["method"] != "GET"]
+    assert statuses == [429, 201 if kind is Post else 200]
     assert change.is_done()
     o.untroubled()
 
@@ -362,7 +365,8 @@ def test_the_server_is_gone(office):
 
 def test_a_slow_save_holds_up_nothing_else(office):
     o = office()
-    o.run("cat contacts/*.json tags/*.json > /dev/null; ls tags/by-name contacts/%(ada)s/tags", check=False)
+    o.run("cat contacts/*.json tags/*.json > /dev/null; ls tags/by-name contacts/%(ada)s/tags",
+          check=False)
     with hanging(Patch(o)) as p:
         asked = o.s.counts()["total"]
         assert b'"Ada"' in o.m.read(o.named(ADA))
@@ -484,6 +488,7 @@ def test_a_state_directory_that_cannot_be_trusted(mount, sandbox, work, what):
             open(state.path, "wb").close()
     with pytest.raises(AssertionError, match="systemefs ended with [1-9]"):
         m.start()
-    words = {"a symlink": "symbolic link", "open to others": "chmod 700", "a file": "Not a directory"}
+    words = {"a symlink": "symbolic link", "open to others": "chmod 700",
+             "a file": "Not a directory"}
     last = m.log().splitlines()[-1]
     assert last.startswith("systemefs: ") and words[what] in last and state.path in last

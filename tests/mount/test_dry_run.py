@@ -7,8 +7,9 @@ import re
 import pytest
 
 from lib import compact
+from office import ids, sent
 from test_tree import expect_error, walk
-from test_write import CREATIONS, REMOVALS, SAVES, ids, office, sent  # noqa: F401
+from test_write import CREATIONS, REMOVALS, SAVES
 from test_relations import ASSIGNMENTS, JOINING, LEAVING, SETS, TO_GRACE, subscription
 
 WOULD = re.compile(r"dry run: would send ([A-Z]+) (\S+)(?: (.*))?$")
@@ -49,7 +50,7 @@ def same_body(said, wanted):
 
 
 @pytest.fixture
-def dry(office):  # noqa: F811
+def dry(office):
     def start(**options):
         return office(dry_run=True, **options)
     return start
@@ -96,7 +97,8 @@ def test_what_was_typed_is_kept(dry):
                                   "contacts/jane.json.reason": b"dry run: nothing was sent\n"}
 
 
-@pytest.mark.parametrize("word, sent_word", [("now", "Now"), ("period-end", "WhenBillingPeriodEnds")])
+@pytest.mark.parametrize("word, sent_word",
+                         [("now", "Now"), ("period-end", "WhenBillingPeriodEnds")])
 def test_cancel(dry, word, sent_word):
     o = dry(account={"subscriptions": 20})
     contact, id = subscription(o)
@@ -136,7 +138,8 @@ def test_many_changes_and_none(dry):
     with o.s.counting() as c:
         o.run("for i in 1 2 3; do echo v$i > contacts/%(ada)s/fields/city;"
               " mkdir contacts/new$i@example.org tags/new$i; done;"
-              " mv tags/by-name/old.json tags/by-name/x.json; rm tags/%(new)s.json; rmdir contacts/%(ada)s")
+              " mv tags/by-name/old.json tags/by-name/x.json; rm tags/%(new)s.json;"
+              " rmdir contacts/%(ada)s")
     assert c.writes == 0
     assert everything(o) == before
     assert len(would_send(o, "")) == 12

@@ -1,5 +1,5 @@
-"""What joins two records: tags of contacts, enrollments, memberships; and subscriptions, which can only
-be ended. Each from both of its sides."""
+"""What joins two records: tags of contacts, enrollments, memberships; and subscriptions, which can
+only be ended. Each from both of its sides."""
 
 import errno
 import os
@@ -7,8 +7,8 @@ import os
 import pytest
 
 from lib import compact
+from office import ids, sent
 from test_tree import expect_error
-from test_write import ids, office, sent  # noqa: F401
 
 TAGS = "/api/contacts/%(ada)s/tags"
 
@@ -63,8 +63,9 @@ def test_a_tag_is_put_on(office, _, command, known):
     o.untroubled()
 
 
-@pytest.mark.parametrize("path", ["contacts/%(ada)s/tags/%(old)s.json", "contacts/%(ada)s/tags/old.json",
-                                  "tags/%(old)s/contacts/%(ada)s.json"])
+@pytest.mark.parametrize("path",
+                         ["contacts/%(ada)s/tags/%(old)s.json", "contacts/%(ada)s/tags/old.json",
+                          "tags/%(old)s/contacts/%(ada)s.json"])
 def test_a_tag_is_taken_off(office, path):
     o = office()
     assert joined(o, "ada", "old")
@@ -124,8 +125,26 @@ def test_a_tag_in_vain(office):
     assert c.writes == 0
     with o.s.counting() as c:
         expect_error(errno.EINVAL, os.mkdir, o.m / o.named("contacts/%(ada)s/tags/424242"))
-    assert all(status == 422 for status in [r["status"] for r in c.requests if r["method"] == "POST"])
+    assert [r["status"] for r in c.requests if r["method"] == "POST"] == [422]
     assert "Tag with ID 424242 not found." in o.m.errors()[-1]
+
+
+@pytest.mark.parametrize("command", [
+    # ln -f makes a link under another name first.
+    "ln -sf ../../../tags/%(old)s.json contacts/%(ada)s/tags/",
+    "ln -s ../../../tags/%(old)s.json contacts/%(ada)s/tags/x.json",
+    "ln tags/%(old)s.json contacts/%(ada)s/tags/x.json",
+    "cp tags/%(old)s.json contacts/%(ada)s/tags/x.json",
+    "mkdir contacts/%(ada)s/tags/old", "mkdir tags/%(old)s/contacts/ada@example.org",
+    "ln contacts/%(ada)s.json tags/%(old)s/contacts/x.json"])
+def test_what_is_there_is_not_put_on_again(office, command):
+    """Each time would start the tag's automation rules: a customer would get the mail twice."""
+    o = office()
+    assert joined(o, "ada", "old")
+    with o.s.counting() as c:
+        o.run(command, check=False)
+    assert c.sent == []
+    assert joined(o, "ada", "old")
 
 
 def test_a_tag_of_many_contacts(office):
@@ -151,26 +170,36 @@ GRANTED = '{"contactId":%(ada)s,"accessType":"full_access"}'
 CONTACT = '{"contactId":%(ada)s}'
 
 JOINING = [
-    ("enroll, in the contact", "mkdir contacts/%(ada)s/enrollments/%(other_course)s", ENROLL, GRANTED),
-    ("enroll, in the course", "mkdir courses/%(other_course)s/enrollments/%(ada)s", ENROLL, GRANTED),
-    ("enroll by address", "mkdir courses/%(other_course)s/enrollments/ada@example.org", ENROLL, GRANTED),
+    ("enroll, in the contact", "mkdir contacts/%(ada)s/enrollments/%(other_course)s", ENROLL,
+     GRANTED),
+    ("enroll, in the course", "mkdir courses/%(other_course)s/enrollments/%(ada)s", ENROLL,
+     GRANTED),
+    ("enroll by address", "mkdir courses/%(other_course)s/enrollments/ada@example.org", ENROLL,
+     GRANTED),
     ("enroll by a file in the contact",
-     """echo '{"courseId":%(other_course)s,"accessType":"full_access"}' > contacts/%(ada)s/enrollments/x.json""",
+     """echo '{"courseId":%(other_course)s,"accessType":"full_access"}' """
+     "> contacts/%(ada)s/enrollments/x.json",
      ENROLL, GRANTED),
     ("enroll by a file in the course",
-     """echo '{"contactId":%(ada)s,"accessType":"full_access"}' > courses/%(other_course)s/enrollments/x.json""",
+     """echo '{"contactId":%(ada)s,"accessType":"full_access"}' """
+     "> courses/%(other_course)s/enrollments/x.json",
      ENROLL, GRANTED),
     ("enroll by a file", """echo '{"courseId":%(other_course)s,"contactId":%(ada)s,"""
      """"accessType":"full_access"}' > enrollments/x.json""", ENROLL, GRANTED),
     ("enroll by another one's file", "jq '.course.id = %(other_course)s' "
      "enrollments/%(enrollment)s.json > enrollments/x.json", ENROLL, GRANTED),
-    ("join, in the contact", "mkdir contacts/%(ada)s/memberships/%(other_community)s", JOIN, CONTACT),
-    ("join, in the community", "mkdir communities/%(other_community)s/memberships/%(ada)s", JOIN, CONTACT),
-    ("join by address", "mkdir communities/%(other_community)s/memberships/ada@example.org", JOIN, CONTACT),
+    ("join, in the contact", "mkdir contacts/%(ada)s/memberships/%(other_community)s", JOIN,
+     CONTACT),
+    ("join, in the community", "mkdir communities/%(other_community)s/memberships/%(ada)s", JOIN,
+     CONTACT),
+    ("join by address", "mkdir communities/%(other_community)s/memberships/ada@example.org", JOIN,
+     CONTACT),
     ("join by a file in the contact",
-     """echo '{"communityId":%(other_community)s}' > contacts/%(ada)s/memberships/x.json""", JOIN, CONTACT),
+     """echo '{"communityId":%(other_community)s}' > contacts/%(ada)s/memberships/x.json""",
+     JOIN, CONTACT),
     ("join by a file in the community",
-     """echo '{"contactId":%(ada)s}' > communities/%(other_community)s/memberships/x.json""", JOIN, CONTACT),
+     """echo '{"contactId":%(ada)s}' > communities/%(other_community)s/memberships/x.json""",
+     JOIN, CONTACT),
     ("join by a file", """echo '{"communityId":%(other_community)s,"contactId":%(ada)s}'"""
      " > memberships/x.json", JOIN, CONTACT),
 ]
@@ -207,9 +236,11 @@ def test_joining(office, _, command, path, body, known):
 
 LEAVING = [
     ("contacts/%(ada)s/enrollments/%(enrollment)s.json", "/api/school/enrollments/%(enrollment)s"),
-    ("courses/%(course)s/enrollments/%(enrollment)s.json", "/api/school/enrollments/%(enrollment)s"),
+    ("courses/%(course)s/enrollments/%(enrollment)s.json",
+     "/api/school/enrollments/%(enrollment)s"),
     ("enrollments/%(enrollment)s.json", "/api/school/enrollments/%(enrollment)s"),
-    ("contacts/%(ada)s/memberships/%(membership)s.json", "/api/community/memberships/%(membership)s"),
+    ("contacts/%(ada)s/memberships/%(membership)s.json",
+     "/api/community/memberships/%(membership)s"),
     ("communities/%(community)s/memberships/%(membership)s.json",
      "/api/community/memberships/%(membership)s"),
     ("memberships/%(membership)s.json", "/api/community/memberships/%(membership)s"),
@@ -262,7 +293,8 @@ def test_a_membership_that_does_not_appear(office):
     o = office(account={"membership_delay": 60000}, timeout=2)
     path = o.m / o.named("contacts/%(ada)s/memberships/x.json")
     with o.s.counting() as c:
-        expect_error(errno.ETIMEDOUT, path.write_text, o.named('{"communityId":%(other_community)s}'))
+        expect_error(errno.ETIMEDOUT, path.write_text,
+                     o.named('{"communityId":%(other_community)s}'))
     assert [method for method, _, _ in c.sent] == ["POST"]
     assert "accepted" in o.m.errors()[-1]
     assert o.m.kept("drafts") == {}
@@ -302,8 +334,10 @@ def test_cancel(office, word, sent_word, status):
     assert "now" in o.m.text(f"contacts/{contact}/subscriptions/{id}/cancel")
     with o.s.counting() as c:
         o.run(f"echo {word} > contacts/{contact}/subscriptions/{id}/cancel")
-    assert c.sent == [("POST", f"/api/payment/subscriptions/{id}/cancel", compact({"cancel": sent_word}))]
-    record = next(s for s in o.s.all("/api/payment/subscriptions", contact=contact) if s["id"] == id)
+    assert c.sent == [("POST", f"/api/payment/subscriptions/{id}/cancel",
+                       compact({"cancel": sent_word}))]
+    theirs = o.s.all("/api/payment/subscriptions", contact=contact)
+    record = next(s for s in theirs if s["id"] == id)
     assert record["status"] == status and record["cancelledAt"]
     o.shows(path, record)
     o.untroubled()
@@ -358,5 +392,6 @@ def test_each_word_is_a_request(office):
     with o.s.counting() as c, open(cancel, "wb", buffering=0) as f:
         f.write(b"period-end\n")
         f.write(b"now\n")
-    assert [body for _, _, body in c.sent] == ['{"cancel":"WhenBillingPeriodEnds"}', '{"cancel":"Now"}']
+    assert [body for _, _, body in c.sent] == ['{"cancel":"WhenBillingPeriodEnds"}',
+                                               '{"cancel":"Now"}']
     assert o.m.json(f"contacts/{contact}/subscriptions/{id}.json")["status"] == "cancelled"

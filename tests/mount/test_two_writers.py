@@ -12,8 +12,8 @@ import sys
 import pytest
 
 from lib import PATIENCE, compact, pretty, wait_until
+from office import fields
 from test_tree import expect_error
-from test_write import fields, office  # noqa: F401
 
 ADA = "contacts/%(ada)s.json"
 
@@ -36,8 +36,8 @@ def opened(path):
 
 
 class Writer:
-    """One program that opened the record, as an editor does, and saves it later. A process of its own:
-    what a save is a change of is what ITS program has opened."""
+    """One program that opened the record, as an editor does, and saves it later. A process of its
+    own: what a save is a change of is what ITS program has opened."""
 
     PROGRAM = """
 import json, sys
@@ -98,7 +98,7 @@ def writer():
 
 
 @pytest.fixture(params=["one mount", "two mounts", "the API"])
-def pair(request, office, mount, writer):  # noqa: F811
+def pair(request, office, mount, writer):
     """Two who have opened the same contact: through one mount, through two of them, or the second
     one by other software. Returns the office, the file, and what saves for each."""
     o = office(ttl=60)
@@ -207,7 +207,7 @@ def test_a_save_between_two_saves(pair):
     o.untroubled()
 
 
-def test_at_the_same_time(office, writer):  # noqa: F811
+def test_at_the_same_time(office, writer):
     """Both are under way: one after the other, each with what it changed."""
     o = office()
     path = o.named(ADA)
@@ -225,7 +225,7 @@ def test_at_the_same_time(office, writer):  # noqa: F811
     o.untroubled()
 
 
-def test_both_change_the_same_member_at_the_same_time(office, writer):  # noqa: F811
+def test_both_change_the_same_member_at_the_same_time(office, writer):
     o = office()
     path = o.named(ADA)
     first, second = writer(o.m / path), writer(o.m / path)
@@ -245,7 +245,7 @@ def test_both_change_the_same_member_at_the_same_time(office, writer):  # noqa: 
 
 # ---- changes that are somebody else's alone ----
 
-def test_somebody_elses_change_is_kept_after_two_seconds(office):  # noqa: F811
+def test_somebody_elses_change_is_kept_after_two_seconds(office):
     """Not told by anybody: what is known is older than two seconds, and read again."""
     o = office(ttl=3600)
     path = o.m / o.named(ADA)
@@ -261,7 +261,7 @@ def test_somebody_elses_change_is_kept_after_two_seconds(office):  # noqa: F811
     o.shows(ADA)
 
 
-def test_a_tag_put_on_by_somebody_else_stays(office):  # noqa: F811
+def test_a_tag_put_on_by_somebody_else_stays(office):
     """The file holds the set as it was; only what was changed in it is changed."""
     o = office()
     path = o.m / o.named(ADA)
@@ -290,7 +290,7 @@ def test_a_record_deleted_meanwhile(pair):
     assert b"no such contact" in reason
 
 
-def test_a_record_deleted_while_it_is_open(office):  # noqa: F811
+def test_a_record_deleted_while_it_is_open(office):
     o = office()
     path = o.named(ADA)
     text = o.m.read(path)
@@ -306,7 +306,7 @@ def test_a_record_deleted_while_it_is_open(office):  # noqa: F811
     assert list(kept) == [path + ".reason"]
 
 
-def test_deleted_here_while_it_is_open(office):  # noqa: F811
+def test_deleted_here_while_it_is_open(office):
     """A reader reads to the end; a writer is told."""
     o = office()
     path = o.named(ADA)
@@ -321,7 +321,7 @@ def test_deleted_here_while_it_is_open(office):  # noqa: F811
     assert o.m.kept("trash") == {path: text}
 
 
-def test_removed_while_it_is_saved(office):  # noqa: F811
+def test_removed_while_it_is_saved(office):
     """One after the other, in the order in which they were begun: the trash has what was saved."""
     o = office()
     o.run("cat " + ADA)
@@ -337,7 +337,7 @@ def test_removed_while_it_is_saved(office):  # noqa: F811
 
 # ---- reading while somebody writes ----
 
-def test_a_reader_reads_the_old_text_to_its_end(office):  # noqa: F811
+def test_a_reader_reads_the_old_text_to_its_end(office):
     o = office()
     path = o.m / o.named(ADA)
     text = path.read_bytes()
@@ -350,7 +350,7 @@ def test_a_reader_reads_the_old_text_to_its_end(office):  # noqa: F811
     o.shows(ADA)
 
 
-def test_who_writes_reads_what_was_written(office):  # noqa: F811
+def test_who_writes_reads_what_was_written(office):
     o = office()
     path = o.m / o.named(ADA)
     text = path.read_bytes()
@@ -370,7 +370,7 @@ def test_who_writes_reads_what_was_written(office):  # noqa: F811
     o.untroubled()
 
 
-def test_a_listing_under_way(office):  # noqa: F811
+def test_a_listing_under_way(office):
     """Records made, changed and removed while a directory is read: nothing else is skipped or told
     twice, and the listing ends."""
     o = office(account={"contacts": 450})
@@ -394,7 +394,8 @@ def test_a_listing_under_way(office):  # noqa: F811
 def listing_that_hangs(o):
     """Somebody reads contacts/, and its second page does not come."""
     o.run("cat contacts/%(ada)s.json; ls tags tags/by-name")
-    o.s.faults({"method": "GET", "path": "/api/contacts", "query": "*startingAfter*", "action": "hang"})
+    o.s.faults({"method": "GET", "path": "/api/contacts", "query": "*startingAfter*",
+                "action": "hang"})
     before = o.s.counts()["total"]
     reader = subprocess.Popen(["ls", "-f", str(o.m / "contacts")], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL)
@@ -408,7 +409,7 @@ def listing_that_hangs(o):
 @pytest.mark.parametrize("command", [
     "mv tags/by-name/old.json tags/by-name/x.json", "echo x > contacts/%(ada)s/fields/city",
     """echo '{"locale":"fr"}' > contacts/%(ada)s.json""", "rm contacts/%(ada)s/tags/%(old)s.json"])
-def test_while_a_listing_hangs(office, command):  # noqa: F811
+def test_while_a_listing_hangs(office, command):
     """What is known is changed at once, whoever waits for pages."""
     o = office(account={"contacts": 450})
     with listing_that_hangs(o) as reader:
@@ -416,9 +417,9 @@ def test_while_a_listing_hangs(office, command):  # noqa: F811
         assert reader.poll() is None
 
 
-def test_removing_in_a_directory_that_hangs(office):  # noqa: F811
-    """The kernel removes no name from a directory while somebody reads that: it waits for the reader,
-    who waits no longer than `timeout`."""
+def test_removing_in_a_directory_that_hangs(office):
+    """The kernel removes no name from a directory while somebody reads that: it waits for the
+    reader, who waits no longer than `timeout`."""
     o = office(account={"contacts": 450}, timeout=2)
     with listing_that_hangs(o):
         o.run("rm contacts/%(ada)s.json")

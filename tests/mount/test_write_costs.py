@@ -1,5 +1,5 @@
-"""What changing costs, counted by the sandbox: at most what the table of costs promises, and never a
-request more than somebody meant."""
+"""What changing costs, counted by the sandbox: at most what the table of costs promises, and never
+a request more than somebody meant."""
 
 import datetime
 import os
@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from lib import PATIENCE, compact, pretty, wait_until
-from test_write import fields, office  # noqa: F401
+from office import fields
 
 ADA = "contacts/%(ada)s.json"
 
@@ -41,20 +41,27 @@ def edited(o, **values):
 COSTS = [
     ("save what was just read", "cat " + ADA, "cp %(desk)s/edited " + ADA, ["PATCH"]),
     ("save what is not known", "", "cp %(desk)s/edited " + ADA, ["GET", "PATCH"]),
-    ("save a part of what is not known", "", """echo '{"locale":"fr"}' > """ + ADA, ["GET", "PATCH"]),
-    ("save without a change", "cat " + ADA, "cat " + ADA + " > %(desk)s/x; cp %(desk)s/x " + ADA, []),
-    ("save one field that is not known", "", "echo Rome > contacts/%(ada)s/fields/city", ["GET", "PATCH"]),
-    ("save one field of what is known", "cat " + ADA, "echo Rome > contacts/%(ada)s/fields/city", ["PATCH"]),
+    ("save a part of what is not known", "", """echo '{"locale":"fr"}' > """ + ADA,
+     ["GET", "PATCH"]),
+    ("save without a change", "cat " + ADA, "cat " + ADA + " > %(desk)s/x; cp %(desk)s/x " + ADA,
+     []),
+    ("save one field that is not known", "", "echo Rome > contacts/%(ada)s/fields/city",
+     ["GET", "PATCH"]),
+    ("save one field of what is known", "cat " + ADA, "echo Rome > contacts/%(ada)s/fields/city",
+     ["PATCH"]),
     ("read after a save", "cat " + ADA, "echo Rome > contacts/%(ada)s/fields/city; cat " + ADA +
      "; cat contacts/%(ada)s/fields/*; ls -l " + ADA, ["PATCH"]),
-    ("many saves", "cat " + ADA, "for i in 1 2 3 4 5; do echo $i > contacts/%(ada)s/fields/city; done",
+    ("many saves", "cat " + ADA,
+     "for i in 1 2 3 4 5; do echo $i > contacts/%(ada)s/fields/city; done",
      ["PATCH"] * 5),
     ("three tags", "cat " + ADA + "; ls tags", """echo '{"tags":["new","newer"]}' > """ + ADA,
      ["DELETE", "POST", "POST", "GET"]),
-    ("three tags of what is not known", "", """echo '{"tags":[{"id":%(new)s},{"id":%(newer)s}]}' > """ + ADA,
+    ("three tags of what is not known", "",
+     """echo '{"tags":[{"id":%(new)s},{"id":%(newer)s}]}' > """ + ADA,
      ["GET", "DELETE", "POST", "POST", "GET"]),
     ("mkdir a contact", "", "mkdir contacts/jane@example.org", ["GET", "POST"]),
-    ("and read it", "ls contacts", "mkdir contacts/jane@example.org; cat contacts/jane@example.org.json;"
+    ("and read it", "ls contacts",
+     "mkdir contacts/jane@example.org; cat contacts/jane@example.org.json;"
      " ls contacts/jane@example.org; ls contacts", ["POST"]),
     ("cp a contact", "", """echo '{"email":"jane@example.org"}' > contacts/jane.json""", ["POST"]),
     ("rm what is listed", "ls contacts", "rm " + ADA, ["DELETE"]),
@@ -62,11 +69,14 @@ COSTS = [
     ("rm and look again", "ls contacts", "rm " + ADA + "; ls contacts; cat " + ADA, ["DELETE"]),
     ("put a tag on what is known", "cat " + ADA + "; ls tags",
      "mkdir contacts/%(ada)s/tags/%(new)s", ["POST"]),
-    ("take a tag off", "cat " + ADA + "; ls tags", "rm contacts/%(ada)s/tags/%(old)s.json", ["DELETE"]),
-    ("rename a tag", "ls tags/by-name", "mv tags/by-name/old.json tags/by-name/older.json", ["PUT"]),
+    ("take a tag off", "cat " + ADA + "; ls tags", "rm contacts/%(ada)s/tags/%(old)s.json",
+     ["DELETE"]),
+    ("rename a tag", "ls tags/by-name", "mv tags/by-name/old.json tags/by-name/older.json",
+     ["PUT"]),
     ("mkdir a tag", "ls tags", "mkdir tags/VIP", ["POST"]),
     ("chmod, touch", "cat " + ADA, "chmod 600 " + ADA + "; touch " + ADA, []),
-    ("temporary files", "", "echo x > contacts/.x.swp; echo x > contacts/x~; mv contacts/x~ contacts/4913;"
+    ("temporary files", "",
+     "echo x > contacts/.x.swp; echo x > contacts/x~; mv contacts/x~ contacts/4913;"
      " cat contacts/.x.swp; rm contacts/.x.swp contacts/4913", []),
 ]
 
@@ -115,7 +125,8 @@ def test_the_reserve_is_for_people_who_save(office):
     o.s.quota(100, 60, remaining=20)
     o.run("cat contacts/%(grace)s.json")  # brings the news
     with o.s.counting() as c:
-        o.run("echo Rome > contacts/%(ada)s/fields/city; mkdir contacts/jane@example.org; rm contacts/%(grace)s.json")
+        o.run("echo Rome > contacts/%(ada)s/fields/city; mkdir contacts/jane@example.org;"
+              " rm contacts/%(grace)s.json")
     assert [m for m, _, _ in c.sent] == ["PATCH", "POST", "DELETE"]
     o.untroubled()
 
@@ -173,11 +184,33 @@ def test_a_hundred_new_contacts(office):
     assert methods(c) == ["GET"] * 2, c
 
 
+# Into place as it is; tar and install of their own accord would remove what is there first.
+RESTORE = ["cp %(desk)s/backup/*.json contacts/", "cp -a %(desk)s/backup/*.json contacts/",
+           "tar -C %(desk)s/backup -cf - . | tar -C contacts --overwrite -xf -"]
+
+
+@pytest.mark.parametrize("command", RESTORE, ids=lambda c: " ".join(c.split()[:2]))
+def test_a_backup_put_back(office, command):
+    """What has not changed costs nothing; what has is one request."""
+    o = office()
+    o.run("mkdir %(desk)s/backup; cp contacts/*.json %(desk)s/backup/")
+    with o.s.counting() as c:
+        o.run(command)
+    assert c.writes == 0, c
+    o.run("echo Rome > contacts/%(ada)s/fields/city; echo Oslo > contacts/%(grace)s/fields/city")
+    with o.s.counting() as c:
+        o.run(command)
+    assert sorted(c.sent) == sorted([
+        ("PATCH", o.named("/api/contacts/%(ada)s"), compact({"fields": fields(city="London")})),
+        ("PATCH", o.named("/api/contacts/%(grace)s"), compact({"fields": fields(city=None)}))])
+    o.untroubled()
+
+
 def test_all_of_a_listing(office):
     o = office(delete_limit=0)
     count = len(o.m.ls("contacts")) - 1
     with o.s.counting() as c:
-        o.run("for c in contacts/2*.json; do n=${c%%.json}; echo Rome > $n/fields/city || exit; done")
+        o.run("for c in contacts/2*.json; do echo Rome > ${c%%.json}/fields/city || exit; done")
     assert methods(c) == ["PATCH"] * count, c
     with o.s.counting() as c:
         o.run("rm contacts/*.json")
@@ -192,7 +225,8 @@ def test_many_who_save_the_same(office):
     o = office()
     o.run("cat " + ADA)
     with o.s.counting() as c:
-        running = [subprocess.Popen(["bash", "-c", o.named(f"echo {i} > contacts/%(ada)s/fields/{slug}")],
+        running = [subprocess.Popen(["bash", "-c",
+                                     o.named(f"echo {i} > contacts/%(ada)s/fields/{slug}")],
                                     cwd=o.m.path)
                    for i, slug in enumerate(["surname", "phone_number", "city", "company_name",
                                              "favourite_colour", "shoe_size", "first_name"])]

@@ -290,6 +290,8 @@ static void test_remove(void **state UNUSED)
         if (r != rows[i].result)
             fail_msg("rm %s: %d, %s", rows[i].path, r, g.failure.message);
         assert_true(r != -EPERM || g.failure.message[0]);
+        if (strstr(rows[i].path, "subscriptions/51.json"))
+            assert_non_null(strstr(g.failure.message, "contacts/ID/subscriptions/51/cancel"));
         if (strcmp(world_sent(&g.w), rows[i].sent) != 0)
             fail_msg("rm %s: sent %s", rows[i].path, g.w.asked);
         snprintf(kept, sizeof(kept), "trash/%s", rows[i].trash ? rows[i].trash : "");
@@ -379,6 +381,19 @@ static void test_kept_files(void **state UNUSED)
     check_kept(&g.w, "drafts/contacts/5.json.reason", NULL);
     assert_int_equal(grove_path(&g, ".systemefs/drafts/contacts/5.json"), -ENOENT);
     assert_int_equal(grove_unlink(&g, ".systemefs/drafts/contacts/5.json"), -ENOENT);
+
+    /* One that is being saved just now. */
+    struct tree_file *file;
+    struct grove_call call;
+    assert_int_equal(grove_open_path(&g, PATH, O_WRONLY | O_TRUNC, &file), 0);
+    assert_int_equal(grove_append(&g, file, "{\"locale\":\"fr\"}"), 0);
+    g.w.delay_ms = 100;
+    grove_begin_sync(&g, &call, file);
+    assert_int_equal(grove_read(&g, ".systemefs/drafts/contacts/5.json"), 0);
+    assert_int_equal(grove_unlink(&g, ".systemefs/drafts/contacts/5.json"), -EBUSY);
+    assert_non_null(strstr(g.failure.message, "just now"));
+    assert_int_equal(grove_wait(&call), 0);
+    tree_close(g.tree, file);
     grove_finish(&g);
 }
 

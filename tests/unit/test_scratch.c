@@ -164,6 +164,11 @@ static void test_made_name(void **state UNUSED)
     assert_int_equal(grove_path(&g, "contacts/new.json"), -ENOENT);
     save_scratch(&g, "contacts/new.json", NEW);
     check_sent(&g.w, "DELETE /api/contacts/9001\n" MADE);
+    /* A slug is chosen by the person: then the name is the record's own. */
+    save_scratch(&g, "contact_fields/size.json", "{\"slug\":\"size\",\"fieldName\":\"Size\"}");
+    check_sent(&g.w, "POST /api/contact_fields {\"slug\":\"size\",\"fieldName\":\"Size\"}\n");
+    assert_int_equal(grove_path(&g, "contact_fields/size.json"), 0);
+    assert_true(S_ISREG(g.attr.mode));
     grove_finish(&g);
 }
 
@@ -395,6 +400,61 @@ static void test_detached(void **state UNUSED)
     grove_finish(&g);
 }
 
+/* An editor that has renamed the record away, and whose save is then refused, removes its new file
+ * and renames the old one back: it does not mean the record. Whoever else removes it does, and the
+ * editor itself does once it has saved. */
+static void test_renamed_back(void **state UNUSED)
+{
+    enum { REFUSED, BY_OTHERS, SAVED, UNKNOWN, CASES };
+    for (int how = 0; how < CASES; how++) {
+        struct grove g;
+        init(&g);
+        if (how == UNKNOWN)
+            g.caller = 0;
+        assert_int_equal(grove_rename(&g, PATH, "contacts/5.json~"), 0);
+        if (how == REFUSED)
+            assert_int_equal(grove_save(&g, PATH, "not JSON"), -EINVAL);
+        if (how == SAVED)
+            assert_int_equal(grove_save(&g, PATH, FRENCH), 0);
+        if (how == BY_OTHERS)
+            g.caller = grove_process(&g);
+        world_asked(&g.w);
+        assert_int_equal(grove_unlink(&g, PATH), 0);
+        check_sent(&g.w, how == REFUSED ? "" : "DELETE /api/contacts/5\n");
+        if (how == REFUSED) {
+            assert_int_equal(grove_rename(&g, "contacts/5.json~", PATH), 0);
+            check_sent(&g.w, "");
+            assert_int_equal(grove_path(&g, "contacts/5.json~"), -ENOENT);
+            assert_int_equal(grove_unlink(&g, PATH), 0); /* all is as before */
+            check_sent(&g.w, "DELETE /api/contacts/5\n");
+        }
+        grove_finish(&g);
+    }
+}
+
+/* What is written while the rename is under way is new. */
+static void test_written_meanwhile(void **state UNUSED)
+{
+    struct grove g;
+    struct tree_file *file;
+    struct grove_call call;
+    init(&g);
+    assert_int_equal(grove_open_path(&g, "contacts/.s", O_WRONLY | O_CREAT, &file), 0);
+    assert_int_equal(grove_append(&g, file, FRENCH), 0);
+    assert_int_equal(grove_read(&g, PATH), 0);
+    g.w.delay_ms = 100;
+    grove_begin_rename(&g, &call, "contacts/.s", PATH);
+    world_turn(&g.w);
+    assert_int_equal(grove_truncate(&g, file, 0), 0);
+    assert_int_equal(grove_append(&g, file, "{\"locale\":\"de\"}"), 0);
+    assert_int_equal(grove_wait(&call), 0);
+    check_sent(&g.w, SENT(FRENCH));
+    assert_int_equal(grove_sync(&g, file), 0);
+    check_sent(&g.w, SENT("{\"locale\":\"de\"}"));
+    tree_close(g.tree, file);
+    grove_finish(&g);
+}
+
 /* A rename that is refused leaves the text where it was, and as a draft under the name it was for.
  */
 static void test_rename_refused(void **state UNUSED)
@@ -493,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_made_name),      cmocka_unit_test(test_shared),
         cmocka_unit_test(test_removed_open),   cmocka_unit_test(test_refused),
         cmocka_unit_test(test_rename),         cmocka_unit_test(test_detached),
+        cmocka_unit_test(test_renamed_back),   cmocka_unit_test(test_written_meanwhile),
         cmocka_unit_test(test_rename_refused), cmocka_unit_test(test_renamed_open),
         cmocka_unit_test(test_limits),
     };

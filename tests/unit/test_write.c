@@ -316,7 +316,10 @@ static void test_bytes(void **state UNUSED)
     tree_close(g.tree, file);
     /* O_APPEND is behind the text, whatever the offset says. */
     file = open_it(&g, O_WRONLY | O_APPEND);
+    tree_read(file, 0, SIZE_MAX, &text, &before);
     assert_int_equal(grove_write_at(&g, file, "{}", 0), 0);
+    tree_read(file, before, SIZE_MAX, &text, &len);
+    assert_int_equal(len, 2);
     assert_int_equal(grove_sync(&g, file), -EINVAL);
     tree_close(g.tree, file);
     check_asked(&g.w, "");

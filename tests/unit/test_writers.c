@@ -161,24 +161,34 @@ static void test_at_once(void **state UNUSED)
 }
 
 /* The editor has read it, and closed it; its save is a change of that, though others have seen a
- * newer one since, and though it opens the file anew to write it. */
+ * newer one since, and though it opens the file anew to write it (O_TRUNC, or ftruncate). */
 static void test_older_base(void **state UNUSED)
 {
-    struct grove g;
-    init(&g);
-    read_as(&g, vim);
-    elsewhere(&g, CONTACT("en", "\"Wien\"", VIP));
-    world_advance(&g.w, TTL);
-    read_as(&g, nano);
-    /* The whole text, as an editor saves it: the city in it is not meant. */
-    assert_int_equal(save_as(&g, vim, CONTACT("fr", "\"Graz\"", VIP)), 0);
-    check_sent(&g.w, SENT(FRENCH));
-    check_server(&g, CONTACT("fr", "\"Wien\"", VIP));
-    /* And nano's is a change of what nano has read. */
-    assert_int_equal(save_as(&g, nano, CONTACT("en", "\"Linz\"", VIP)), 0);
-    check_sent(&g.w, SENT(LINZ));
-    check_server(&g, CONTACT("fr", "\"Linz\"", VIP));
-    grove_finish(&g);
+    static const char text[] = CONTACT("fr", "\"Graz\"", VIP);
+    for (int by_truncate = 0; by_truncate < 2; by_truncate++) {
+        struct grove g;
+        struct tree_file *file;
+        init(&g);
+        read_as(&g, vim);
+        elsewhere(&g, CONTACT("en", "\"Wien\"", VIP));
+        world_advance(&g.w, TTL);
+        read_as(&g, nano);
+        /* The whole text, as an editor saves it: the city in it is not meant. */
+        g.caller = vim;
+        assert_int_equal(grove_open_path(&g, PATH, by_truncate ? O_WRONLY : WRITING, &file), 0);
+        if (by_truncate)
+            assert_int_equal(grove_truncate(&g, file, 0), 0);
+        assert_int_equal(grove_append(&g, file, text), 0);
+        assert_int_equal(grove_sync(&g, file), 0);
+        tree_close(g.tree, file);
+        check_sent(&g.w, SENT(FRENCH));
+        check_server(&g, CONTACT("fr", "\"Wien\"", VIP));
+        /* And nano's is a change of what nano has read. */
+        assert_int_equal(save_as(&g, nano, CONTACT("en", "\"Linz\"", VIP)), 0);
+        check_sent(&g.w, SENT(LINZ));
+        check_server(&g, CONTACT("fr", "\"Linz\"", VIP));
+        grove_finish(&g);
+    }
 }
 
 /* It saves a second time and has not read it again: somebody else's change in between is not put
@@ -229,6 +239,7 @@ static void test_part_saved(void **state UNUSED)
     init(&g);
     read_as(&g, vim);
     assert_int_equal(save_as(&g, vim, FRENCH), 0);
+    assert_int_equal(save_as(&g, vim, CONTACT("fr", "\"Graz\"", VIP)), 0);
     elsewhere(&g, CONTACT("fr", "\"Wien\"", VIP));
     assert_int_equal(save_as(&g, vim, LINZ), -ESTALE);
     check_sent(&g.w, SENT(FRENCH));

@@ -498,31 +498,31 @@ int grove_rmdir(struct grove *g, const char *path)
     return call_name(g, path, run_rmdir);
 }
 
-void grove_begin_unlink(struct grove *g, struct grove_call *call, const char *path)
-{
-    *call = (struct grove_call){0};
-    assert_int_equal(parent_of(g, path, &call->ino, &call->name), 0);
-    begin(g, call, run_unlink);
-}
-
 static int run_rename(struct run *run)
 {
     struct grove_call *c = run->arg;
     return tree_rename(c->g->tree, &run->op, c->ino, c->name, c->other, c->new_name, true);
 }
 
+void grove_begin_rename(struct grove *g, struct grove_call *call, const char *from, const char *to)
+{
+    *call = (struct grove_call){0};
+    assert_int_equal(parent_of(g, from, &call->ino, &call->name), 0);
+    assert_int_equal(parent_of(g, to, &call->other, &call->new_name), 0);
+    begin(g, call, run_rename);
+}
+
 int grove_rename(struct grove *g, const char *from, const char *to)
 {
-    struct grove_call c = {0};
+    struct grove_call c;
     int r = grove_path(g, from);
     bool dir = r == 0 && S_ISDIR(g->attr.mode);
     if (r == 0 && grove_path(g, to) == 0 && S_ISDIR(g->attr.mode) && !dir)
         return -EISDIR; /* the kernel itself */
-    if (r == 0)
-        r = parent_of(g, from, &c.ino, &c.name);
-    if (r == 0)
-        r = parent_of(g, to, &c.other, &c.new_name);
-    return r == 0 ? call_run(g, &c, run_rename) : r;
+    if (r != 0)
+        return r;
+    grove_begin_rename(g, &c, from, to);
+    return grove_wait(&c);
 }
 
 static int run_link(struct run *run)

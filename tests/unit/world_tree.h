@@ -117,6 +117,6 @@ struct grove_call {
     struct buf *out;
 };
 void grove_begin_sync(struct grove *g, struct grove_call *call, struct tree_file *file);
-void grove_begin_unlink(struct grove *g, struct grove_call *call, const char *path);
+void grove_begin_rename(struct grove *g, struct grove_call *call, const char *from, const char *to);
 /* Its result; g->failure is its own. */
 int grove_wait(struct grove_call *call);

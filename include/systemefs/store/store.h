@@ -106,7 +106,6 @@ struct record {
     bool kernel_told, kernel_behind;
     uint32_t len;    /* bytes of text */
     uint32_t size;   /* bytes of the file: the pretty form */
-    uint16_t places; /* how many records it names that list it in turn (its tags, its course) */
     uint8_t changes; /* of its content in quick succession, the last at mtime_ns */
     bool stale;      /* served past its time, because the API is away */
 
