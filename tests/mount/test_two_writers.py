@@ -350,6 +350,22 @@ def test_a_reader_reads_the_old_text_to_its_end(office):
     o.shows(ADA)
 
 
+def test_a_read_after_a_save_is_never_old(office):
+    """Under another name than the one that was saved: its pages and its size are new at once."""
+    o = office()
+    path, field = o.m / o.named(ADA), o.m / o.named("contacts/%(ada)s/fields/city")
+    mine = bytearray(1 << 16)
+    for i in range(150):
+        value = "x" * (i % 7) + str(i)
+        assert os.stat(path).st_size == len(path.read_bytes())
+        field.write_text(value + "\n")
+        size = os.stat(path).st_size
+        with open(path, "rb", buffering=0) as f:
+            read = f.readinto(mine)
+        assert f'"{value}"'.encode() in mine[:read] and read == size
+        assert field.read_text() == value + "\n"
+
+
 def test_who_writes_reads_what_was_written(office):
     o = office()
     path = o.m / o.named(ADA)
