@@ -55,6 +55,29 @@ static int copy_link(struct tree *t, struct node n, uint64_t parent, const char 
     return r < 0 ? r : scratch_make(t, parent, name, SCRATCH_LOCAL, target.data, ret);
 }
 
+/* Whether a link of that node under that name puts it into a set. Not where it is a program's
+ * backup of what is in there already ("9.json.orig"). */
+static bool link_puts(struct node dir, struct node n, const char *name)
+{
+    char stem[NAME_MAX + 1];
+    enum node_form form = n.kind < KIND_COUNT ? shape_of(n.kind)->form : FORM_COUNT;
+    return (form == FORM_RECORD || form == FORM_LINK) && shape_makes(dir.kind) == MAKES_ITEM &&
+           shape_of(n.kind)->res == shape_of(dir.kind)->res && !name_is_scratch(name) &&
+           (name_stem(name, stem) || !strstr(name, ".json"));
+}
+
+/* Whether it is a backup: perl -i.orig and GIO make theirs so. */
+static bool link_copies(struct tree *t, struct op *op, struct node n, struct node dir,
+                        const char *name)
+{
+    enum scratch_role role;
+    enum node_form form = n.kind < KIND_COUNT ? shape_of(n.kind)->form : FORM_COUNT;
+    bool copies = (form == FORM_RECORD || form == FORM_VALUE || form == FORM_LINK) &&
+                  target_role(t, op, dir, name, &role) == 0 && role == SCRATCH_LOCAL;
+    op->failure = (struct api_failure){0};
+    return copies;
+}
+
 int tree_link(struct tree *t, struct op *op, uint64_t ino, uint64_t parent, const char *name,
               struct tree_attr *ret)
 {
@@ -63,23 +86,16 @@ int tree_link(struct tree *t, struct op *op, uint64_t ino, uint64_t parent, cons
     if (r < 0)
         return r;
     if (!op->job) {
-        bool record = n.kind < KIND_COUNT && (shape_of(n.kind)->form == FORM_RECORD ||
-                                              shape_of(n.kind)->form == FORM_LINK);
-        enum node_form form = n.kind < KIND_COUNT ? shape_of(n.kind)->form : FORM_COUNT;
-        enum scratch_role role;
-        /* perl -i.orig and GIO make their backups so. */
-        if ((form == FORM_RECORD || form == FORM_VALUE || form == FORM_LINK) &&
-            target_role(t, op, dir, name, &role) == 0 && role == SCRATCH_LOCAL) {
+        bool puts = link_puts(dir, n, name);
+        if (!puts && link_copies(t, op, n, dir, name)) {
             struct scratch *s;
-            r = form == FORM_LINK ? copy_link(t, n, parent, name, &s)
-                                  : copy_out(t, op, n, parent, name, &s);
+            r = shape_of(n.kind)->form == FORM_LINK ? copy_link(t, n, parent, name, &s)
+                                                    : copy_out(t, op, n, parent, name, &s);
             if (r == 0)
                 scratch_attr(t, s, ret);
             return r;
         }
-        op->failure = (struct api_failure){0};
-        if (!record || shape_makes(dir.kind) != MAKES_ITEM ||
-            shape_of(n.kind)->res != shape_of(dir.kind)->res)
+        if (!puts)
             return op_fail(op, -EPERM,
                            "a link puts a tag onto a contact, and nothing else: "
                            "ln tags/9.json contacts/5/tags/");

@@ -149,8 +149,10 @@ static void test_links(void **state UNUSED)
     } rows[] = {
         {false, "tags/9.json", "contacts/5/tags/9.json", 0, TAG5(9)},
         {false, "tags/9.json", "contacts/5/tags/anything.json", 0, TAG5(9)},
-        /* To an editor's name: a copy, as a backup is made. */
-        {false, "tags/9.json", "contacts/5/tags/anything", 0, ""},
+        {false, "tags/9.json", "contacts/5/tags/anything", 0, TAG5(9)},
+        /* To a program's own name: a copy, as a backup is made. */
+        {false, "tags/9.json", "contacts/5/tags/1.json.orig", 0, ""},
+        {false, "tags/9.json", "contacts/5/tags/9.json~", 0, ""},
         {false, "contacts/5.json", "contacts/5.json~", 0, ""},
         {false, "contacts/jane@example.com.json", "contacts/.backup", 0, ""},
         {false, "contacts/5/fields/city", "contacts/5/fields/city.bak", 0, ""},
