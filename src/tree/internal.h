@@ -270,6 +270,12 @@ static inline bool node_known(struct node n)
     return n.kind < KIND_COUNT;
 }
 
+/* A record's own file. */
+static inline struct node record_node(enum resource res, uint64_t key)
+{
+    return (struct node){.kind = shape_of(shape_home(res))->entry, .key = key};
+}
+
 static inline const struct form *form_of(struct node n)
 {
     return &forms[shape_of(n.kind)->form];

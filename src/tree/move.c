@@ -223,9 +223,7 @@ static int rename_saved(struct tree *t, struct op *op, struct scratch *s,
         return r;
     s->record = target->node;
     if (fresh && save_key(op->job) && target->role == SCRATCH_RECORD)
-        s->record =
-            (struct node){.kind = shape_of(shape_home(shape_of(target->dir.kind)->res))->entry,
-                          .key = save_key(op->job)};
+        s->record = record_node(shape_of(target->dir.kind)->res, save_key(op->job));
     s->role = SCRATCH_RECORD;
     s->home = node_ino(target->dir);
     scratch_unname(t, s);

@@ -206,9 +206,7 @@ static void sync_taken(struct tree *t, struct tree_file *file, const struct save
         return;
     }
     if (s->role == SCRATCH_RECORD && s->record.kind == KIND_ROOT && save_key(job))
-        s->record =
-            (struct node){.kind = shape_of(shape_home(shape_of(target->dir.kind)->res))->entry,
-                          .key = save_key(job)};
+        s->record = record_node(shape_of(target->dir.kind)->res, save_key(job));
 }
 
 int tree_sync(struct tree *t, struct op *op, struct tree_file *file)

@@ -261,11 +261,6 @@ static uint64_t invalidate_values(struct tree *t, enum resource res, uint64_t ke
     return ticket;
 }
 
-static struct node record_node(enum resource res, uint64_t key)
-{
-    return (struct node){.kind = shape_of(shape_home(res))->entry, .key = key};
-}
-
 static void record_changed(struct tree *t, enum resource res, struct record *rec)
 {
     if (!t->kernel)

@@ -61,7 +61,7 @@ static struct node record_named(const struct tree *t, struct node n)
     if (s)
         return s->record;
     if (shape->form == FORM_LINK && strstr(shape->target, ".json"))
-        return (struct node){.kind = shape_of(shape_home(shape->res))->entry, .key = n.key};
+        return record_node(shape->res, n.key);
     return n;
 }
 
@@ -100,8 +100,7 @@ static uint64_t record_ino(const struct tree *t, struct node n)
     const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
     if (!v)
         return node_ino(n);
-    return node_ino(
-        (struct node){.kind = shape_of(shape_home(shape->owner))->entry, .key = v->owner});
+    return node_ino(record_node(shape->owner, v->owner));
 }
 
 char *write_base(struct tree *t, pid_t process, struct node n)
@@ -373,9 +372,7 @@ int write_end(struct tree *t, struct op *op, const struct target *target)
         journal_clear(t->journal, node_ino(target->node), path.data ? path.data : "", true);
         write_saved(t, op, target->node, save_document(op->job));
     } else if (target->role == SCRATCH_RECORD && save_key(op->job)) {
-        const struct node record = {
-            .kind = shape_of(shape_home(shape_of(target->dir.kind)->res))->entry,
-            .key = save_key(op->job)};
+        const struct node record = record_node(shape_of(target->dir.kind)->res, save_key(op->job));
         scratch_name_record(t, node_ino(target->dir), target->name, record);
     }
     return 0;
