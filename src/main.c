@@ -154,6 +154,7 @@ static int build(struct program *p)
         .clock = clock,
         .ttl_ms = o->ttl_ms,
         .timeout_ms = o->timeout_ms,
+        .jobs = o->jobs,
         .changed = tree_store_changed,
         .gone = tree_store_gone,
         .replacing = tree_store_replacing,

@@ -428,6 +428,13 @@ struct api_call *api_get_page(struct api *a, const struct api_query *query,
     return submit(a, &call, &http, priority, deadline_ms);
 }
 
+int64_t api_quota_left(const struct api *a)
+{
+    struct net_stats stats;
+    net_get_stats(a->net, &stats);
+    return stats.quota.remaining;
+}
+
 void api_urge(struct api *a, struct api_call *call, enum net_priority priority, int64_t deadline_ms)
 {
     net_urge(a->net, call->net_call, priority, deadline_ms);

@@ -28,8 +28,9 @@ struct fetch {
     struct walk *walk;       /* that the page continues; a reference */
     uint64_t after;          /* cursor of a page */
     bool ascending;
-    struct find *find; /* of a search */
-    struct save *save; /* that looks for what it has made */
+    struct find *find;       /* of a search */
+    struct save *save;       /* that looks for what it has made */
+    struct segment *segment; /* of a walk that is split */
 };
 
 struct listing {
@@ -65,6 +66,7 @@ struct store {
     struct api *api;
     const struct clock *clock;
     int64_t ttl_ms, timeout_ms;
+    unsigned jobs;
     void (*changed)(void *data, enum resource res, uint64_t key);
     void (*gone)(void *data, enum resource res, uint64_t key);
     void (*replacing)(void *data, enum resource res, const struct record *rec);
@@ -152,6 +154,28 @@ struct walk *walk_new(struct listing *l, uint32_t id);
 int walk_add(struct walk *w, uint64_t key);
 /* A complete walk like `w`, with a key more or less. NULL: no memory. */
 struct walk *walk_with(const struct walk *w, uint64_t key, bool in);
+
+void page_ended(struct fetch *f, const struct api_answer *answer);
+
+/* split: see split.c. */
+struct segment;
+/* Opens segments of a walk that is long enough, and lets them go on. */
+void split_turn(struct store *s, struct walk *w);
+/* The segment that a part (`from` NULL: the walk itself) has run into with this key; NULL: none. */
+struct segment *split_met(struct walk *w, struct segment *from, uint64_t key);
+bool split_has(const struct segment *g, uint64_t key);
+/* The walk has got a record that a segment has, too. */
+void split_twice(struct walk *w);
+/* The walk has come down to its first segment: what that has, and those that it has met, becomes
+ * the walk's. -ENOMEM, or 0; `ret_ended`: the walk is at its end. */
+int split_join(struct walk *w, bool *ret_ended);
+void split_give_up(struct walk *w);
+bool split_active(const struct walk *w);
+/* Whether a segment has records that the walk has not come down to. */
+bool split_holds(const struct walk *w);
+/* The fetch is about to be freed without an answer. */
+void split_forget(struct fetch *f);
+void split_free(struct walk *w);
 
 /* A record that only a listing tells of. */
 int listing_record(struct store *s, struct op *op, struct listing *l, uint64_t key,

@@ -167,26 +167,43 @@ static void walk_completed(struct store *s, struct walk *w)
     add_late(s, l);
 }
 
-/* Adds a page to the walk. False with the reason when the walk cannot go on from it. */
+/* Adds a page to the walk, and what it meets with it. `ret_ended`: that was all. False with the
+ * reason when the walk cannot go on from it. */
 static bool take_page(struct store *s, struct walk *w, const struct api_answer *answer,
-                      uint64_t asked, struct api_failure *failure)
+                      uint64_t asked, bool *ret_ended, struct api_failure *failure)
 {
     struct listing *l = w->listing;
     size_t added = 0;
+    struct segment *met = NULL;
     struct json item;
     struct json_iter it;
     json_iter_init(&it, answer->items);
     while (json_iter_next(&it, NULL, &item)) {
         uint64_t key = record_put(s, l->res, item, asked, l, w);
-        int r = key ? walk_add(w, key) : -ENOMEM;
+        /* What a segment has is not added twice. */
+        if (key && !met && (met = split_met(w, NULL, key)) && !split_has(met, key)) {
+            split_give_up(w);
+            met = NULL;
+        }
+        if (met)
+            split_twice(w);
+        int r = met ? 1 : key ? walk_add(w, key) : -ENOMEM;
         if (r < 0) {
             api_failure_set(failure, -ENOMEM, answer->failure.number, "no memory for the listing");
             return false;
         }
         added += r > 0;
     }
-    if (!answer->has_more)
+    if (met && split_join(w, ret_ended) < 0) {
+        api_failure_set(failure, -ENOMEM, answer->failure.number, "no memory for the listing");
+        return false;
+    }
+    if (!answer->has_more) {
+        /* What a segment has brought from below is no less true: then the walk goes on and sees. */
+        *ret_ended = *ret_ended || (!met && !split_holds(w));
+        split_give_up(w);
         return true;
+    }
     if (!added)
         api_failure_set(failure, -EBADMSG, answer->failure.number,
                         "the answer is not what the API promises: the listing does not get on, "
@@ -216,17 +233,18 @@ static void page_failed(struct store *s, struct listing *l, const struct api_fai
     trouble_set(s, &l->trouble, &told);
 }
 
-static void page_ended(struct fetch *f, const struct api_answer *answer)
+void page_ended(struct fetch *f, const struct api_answer *answer)
 {
     struct store *s = f->store;
     struct walk *w = f->walk;
     struct listing *l = w->listing;
     struct api_failure failure = answer->failure;
+    bool ended = false;
     w->fetch = NULL;
 
     if (!failure.error) {
         s->seq++;
-        if (!take_page(s, w, answer, f->asked, &failure)) {
+        if (!take_page(s, w, answer, f->asked, &ended, &failure)) {
             /* What came is not to be trusted: the next reader begins anew. */
             w->broken = true;
             if (w == l->growing) {
@@ -243,10 +261,11 @@ static void page_ended(struct fetch *f, const struct api_answer *answer)
         w->answered = s->seq;
         w->answered_ms = store_now(s);
         trouble_set(s, &l->trouble, NULL);
-        if (!answer->has_more)
+        if (ended)
             walk_completed(s, w);
-        else if (w->readers && w->count < w->read_to + READ_AHEAD)
+        else if (!w->fetch && w->readers && (split_active(w) || w->count < w->read_to + READ_AHEAD))
             ask_page(s, w, NET_AHEAD, NULL);
+        split_turn(s, w);
     }
     walk_unref(w);
 }
@@ -292,6 +311,7 @@ void store_walk_read_to(struct store *s, struct walk *w, size_t index)
     if (!w->fetch && !w->broken && !w->listing->trouble && w->count &&
         w->count < w->read_to + READ_AHEAD)
         ask_page(s, w, NET_AHEAD, NULL);
+    split_turn(s, w);
 }
 
 /*
@@ -373,7 +393,9 @@ int store_walk_more(struct store *s, struct op *op, struct walk *w, size_t have)
                        (long long)s->timeout_ms / 1000);
     if (!w->fetch && ask_page(s, w, NET_LISTING, op) < 0)
         return op_fail(op, -ENOMEM, "no memory");
-    return fetch_wait(w->fetch, op, NET_LISTING);
+    int r = fetch_wait(w->fetch, op, NET_LISTING);
+    split_turn(s, w);
+    return r;
 }
 
 int store_walk_whole(struct store *s, struct op *op, struct listing *l, struct walk **ret)

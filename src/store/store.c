@@ -18,6 +18,7 @@ int store_create(const struct store_options *options, struct store **ret)
         .clock = options->clock,
         .ttl_ms = options->ttl_ms,
         .timeout_ms = options->timeout_ms,
+        .jobs = options->jobs,
         .changed = options->changed,
         .gone = options->gone,
         .replacing = options->replacing,
@@ -45,6 +46,7 @@ void store_destroy(struct store *s)
     list_for_each_safe(it, &s->fetches) {
         struct fetch *f = CONTAINER_OF(it, struct fetch, all);
         api_cancel(s->api, f->call);
+        split_forget(f);
         walk_unref(f->walk);
         free(f);
     }

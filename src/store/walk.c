@@ -22,6 +22,7 @@ void walk_unref(struct walk *w)
 {
     if (!w || --w->refs)
         return;
+    split_free(w);
     map_destroy(w->seen);
     map_destroy(w->names);
     free(w->keys_mut);
@@ -146,6 +147,7 @@ struct walk *walk_with(const struct walk *w, uint64_t key, bool in)
     n->readers = 0;
     n->fetch = NULL;
     n->names = n->seen = NULL;
+    n->split = NULL;
     n->keys = n->keys_mut = keys;
     n->count = w->count - there + in;
     n->cap = w->count + 1;

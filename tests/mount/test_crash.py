@@ -24,8 +24,8 @@ POINTS = ["save-begun", "draft-written", "request-queued", "answer-there", "reco
 @pytest.fixture(scope="module")
 def fault_points():
     with open(program("SYSTEMEFS"), "rb") as f:
-        assert b"SYSTEMEFS_FAULT_POINT" in f.read(), (
-            "SYSTEMEFS has no fault points: build it with meson setup -Dfault_points=true")
+        there = b"SYSTEMEFS_FAULT_POINT" in f.read()
+    assert there, "SYSTEMEFS has no fault points: build it with meson setup -Dfault_points=true"
 
 
 class Change:

@@ -46,6 +46,7 @@ void world_init(struct world *w, const struct world_options *options)
         .clock = &w->clock.clock,
         .ttl_ms = options->ttl_ms,
         .timeout_ms = WORLD_TIMEOUT_MS,
+        .jobs = options->jobs ? options->jobs : 8,
         .changed = options->changed,
         .gone = options->gone,
         .replacing = options->replacing,

@@ -79,6 +79,8 @@ struct world {
     const char *body;
     enum net_failure failure;  /* not NET_OK: every exchange fails so */
     bool ignores_order;        /* order=asc has no effect */
+    /* What it answers to a cursor that is nobody's id: as to any; nothing; the first page; 404. */
+    enum { CURSOR_ANY, CURSOR_EMPTY, CURSOR_FIRST, CURSOR_404 } strange_cursor;
     size_t page_max;           /* records of a page at most; 0: as asked */
     unsigned lose;             /* so many changes are carried out, and their answers lost */
     int64_t later_ms;          /* until a new membership is listed */

@@ -144,6 +144,14 @@ static bool row_matches(enum resource res, const struct world_row *row, const ch
     return true;
 }
 
+static bool has_row(const struct world_table *t, uint64_t number)
+{
+    for (size_t k = 0; k < t->count; k++)
+        if (t->rows[k].number == number)
+            return true;
+    return false;
+}
+
 static void print_listing(struct world *w, enum resource res, const char *url, struct buf *out)
 {
     const struct resource_row *r = resource_row(res);
@@ -157,6 +165,11 @@ static void print_listing(struct world *w, enum resource res, const char *url, s
     if (w->page_max)
         limit = MIN(limit, w->page_max);
     uint64_t after = query_get(url, "startingAfter", value) ? strtoull(value, NULL, 10) : 0;
+    if (after && w->strange_cursor && !has_row(t, after)) {
+        if (w->strange_cursor == CURSOR_EMPTY)
+            limit = 0;
+        after = 0;
+    }
 
     size_t printed = 0;
     bool more = false;
@@ -170,7 +183,7 @@ static void print_listing(struct world *w, enum resource res, const char *url, s
         if (!row_matches(res, row, url))
             continue;
         if (printed == limit) {
-            more = true;
+            more = limit > 0;
             break;
         }
         buf_printf(out, "%s%s", printed++ ? "," : "", row->text);

@@ -92,6 +92,8 @@ struct api_call *api_change(struct api *a, const struct api_change *change, int6
                             api_done_fn *done, void *data);
 /* Appends the path of a record: "/api/contacts/5". */
 int api_item_path(enum resource res, const char *id, struct buf *out);
+/* Requests that the account's quota leaves now, -1: not known. */
+int64_t api_quota_left(const struct api *a);
 void api_urge(struct api *a, struct api_call *call, enum net_priority priority,
               int64_t deadline_ms);
 void api_cancel(struct api *a, struct api_call *call);

@@ -50,6 +50,7 @@ struct store_options {
     const struct clock *clock;
     int64_t ttl_ms;
     int64_t timeout_ms;
+    unsigned jobs; /* requests that may be under way at once; 2 or less: long listings are not split */
     /* A record has another content than before, or is gone. Called in the middle of the store's
      * work: the callee only takes note. May be NULL. */
     void (*changed)(void *data, enum resource res, uint64_t key);
@@ -161,6 +162,7 @@ struct walk {
     uint32_t id;
     struct listing *listing; /* NULL for walk_from_keys() */
     struct fetch *fetch;     /* its page under way */
+    struct split *split;     /* parts that are fetched ahead of it, or NULL */
     bool broken;             /* an answer was not to be trusted: it will never be complete */
     unsigned readers;
     size_t read_to; /* how far the foremost reader is */
