@@ -30,6 +30,9 @@ struct session {
     bool told_ready;
     int signal_fd;
     struct fuse_buf input;
+    int cpus;            /* that the loop may run on */
+    int poll_credit;     /* see look_again() */
+    int64_t answered_ns; /* when the last request was answered */
     struct list requests; /* parked */
     unsigned suspects;    /* parked ones whose caller got a signal that may not be meant for us */
     int64_t look_again_ms;
