@@ -1,4 +1,4 @@
-"""Where it happens: sandboxes, their records as files on tmpfs, the way to them, what is ended when.
+"""Where it happens: sandboxes, their records as files on tmpfs, the way there, what is ended when.
 
 Everything here is a context, or belongs to the Lab's one stack of contexts: what was started is
 ended, what was mounted is unmounted, however the run ends.
@@ -118,12 +118,12 @@ class Files:
         self._digest = None
 
     def flat(self, count):
+        """contacts/ is below it, because davfs2 reads the top when it mounts."""
         path = self.top / f"first-{count}"
         if not path.exists():
-            path.mkdir()
-            path.chmod(0o755)
+            os.makedirs(path / "contacts")
             for name in self.names[:count]:
-                os.link(self.path / name, path / name)
+                os.link(self.path / name, path / "contacts" / name)
         return path
 
     @property

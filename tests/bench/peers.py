@@ -1,5 +1,5 @@
-"""The others: what mounts files from elsewhere, out of Debian. Each is a context that yields the
-directory with the first `count` records; where it cannot, Missing says why.
+"""The others: what mounts files from elsewhere, out of Debian. Each is a context that yields a
+directory with the first `count` records in its contacts/; where it cannot, Missing says why.
 
 All get their defaults, but for what makes them possible (no questions) or comparable (read-only,
 nothing left from the run before). rclone and davfs2 speak WebDAV to `rclone serve webdav`, sshfs

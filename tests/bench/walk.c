@@ -91,7 +91,8 @@ int main(int argc, char **argv)
         }
         pages++;
         bytes += body.length;
-        if (!strstr(body.length > 40 ? body.text + body.length - 40 : body.text, "\"hasMore\":true"))
+        const char *end = body.text + (body.length > 40 ? body.length - 40 : 0);
+        if (!strstr(end, "\"hasMore\":true"))
             break;
         after = last_id(&body);
         if (!after) {

@@ -26,8 +26,9 @@ EVERY_IN_PAGES = '{"id":[0-9]*,"email":"'
 class Place:
     """A directory with records: where, how many, of which mount, before which files."""
 
-    def __init__(self, path, count, files, mount=None):
+    def __init__(self, path, count, files, mount=None, more=("by-email",)):
         self.path, self.count, self.files, self.mount = path, count, files, mount
+        self.more = more  # names beside those of records
         self.whole = count == files.count
 
     @property
@@ -44,7 +45,6 @@ def in_systemefs(lab, row, contestant):
 
 @contextlib.contextmanager
 def in_tmpfs(lab, row, contestant):
-    del contestant
     files = lab.files(row.n)
     yield Place(files.path, row.n, files)
 
@@ -54,7 +54,8 @@ def in_peer(opened, lab, row, contestant):
     count = min(row.n, row.peer_n) if row.work.startswith("grep") else row.n
     files = lab.files(row.n)
     with opened(lab, files, count, row.latency) as path:
-        yield Place(path, count, files)
+        os.stat(path)  # sshfs is mounted before it is connected
+        yield Place(path / "contacts", count, files, more=())
 
 
 PLACES = {"systemefs": in_systemefs, "tmpfs": in_tmpfs,
@@ -84,8 +85,8 @@ def names_of(place, *more):
 
 
 def listing(place):
-    """What ls prints there: a peer has only the files."""
-    return names_of(place, *(["by-email"] if place.mount or place.path == place.files.path else []))
+    """What ls prints there. Peers have only the files."""
+    return names_of(place, *place.more)
 
 
 def expected_grep(place, pattern):
@@ -93,7 +94,7 @@ def expected_grep(place, pattern):
     cache = place.files.__dict__.setdefault("grepped", {})
     key = (pattern, place.count)
     if key not in cache:
-        _, out = run(["grep", "-r", pattern, "."], place.files.flat(place.count))
+        _, out = run(["grep", "-r", pattern, "."], place.files.flat(place.count) / "contacts")
         cache[key] = lines(out)
     return cache[key]
 
@@ -138,21 +139,23 @@ def regrep(lab, row, contestant, place):
 
 
 def forget_kernel_caches(mount):
-    """Names, inodes and pages that the kernel has. Its news for the daemon is awaited."""
+    """Names, inodes and pages that the kernel has. Its news for the daemon is awaited. tmpfs is
+    compared as it is: it has nothing else than these."""
+    if not mount:
+        return
     os.sync()
     try:
         with open("/proc/sys/vm/drop_caches", "w") as f:
             f.write("3\n")
     except OSError as e:
         raise Missing(f"the kernel's caches cannot be dropped: {e.strerror}") from e
-    if mount:
-        quiet = ticks(mount.pid)
-        for _ in range(100):
-            time.sleep(0.05)
-            quiet, before = ticks(mount.pid), quiet
-            if quiet == before:
-                break
-    run(["ls", "-l"], mount.directory if mount else "/")  # the program itself was dropped, too
+    quiet = ticks(mount.pid)
+    for _ in range(100):
+        time.sleep(0.05)
+        quiet, before = ticks(mount.pid), quiet
+        if quiet == before:
+            break
+    run(["ls", "-l"], mount.directory)  # the program itself was dropped, too
 
 
 def lists(lab, row, contestant, place):
@@ -160,7 +163,7 @@ def lists(lab, row, contestant, place):
     run(["ls"], place.path)
     if place.mount:
         place.mount.settle()
-    all_names = names_of(place, "by-email", ".", "..")
+    all_names = names_of(place, *place.more, ".", "..")
     forget_kernel_caches(place.mount)
     first, out = run(["ls", "-f"], place.path)
     same_lines(out, all_names, "ls -f")
@@ -201,7 +204,6 @@ def stat(lab, row, contestant, place):
 
 def walk(lab, row, contestant):
     """The pages one after the other, into a file; where the row searches, grep of that file."""
-    del contestant
     sandbox, out = lab.sandbox(row.n), lab.scratch("walk.json")
     most = ["1"] if row.work == "first" else []
     seconds, said = run([lab.programs["walk"], lab.url(sandbox, row.latency), sandbox.key, out,
@@ -219,7 +221,6 @@ def walk(lab, row, contestant):
 
 def gets(lab, row, contestant):
     """One curl, one connection, one GET a record, into a file; then grep of it."""
-    del contestant
     peers.needs("curl")
     sandbox, files, out = lab.sandbox(row.n), lab.files(row.n), lab.scratch("gets.json")
     count = min(row.n, row.peer_n)
