@@ -200,7 +200,6 @@ static int build(struct program *p)
         .connection = o->connection,
         .shelf = p->shelf,
         .delete_limit = o->delete_limit,
-        .dry_run = o->dry_run,
     };
     return tree_create(&tree, &p->tree);
 }

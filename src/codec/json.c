@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "json_compare.h"
 #include "json_scan.h"
 
 /* Up to this many members are compared each with each; more are sorted first. */
@@ -156,24 +157,9 @@ bool json_member(struct json object, const char *name, struct json *ret)
 }
 
 /* Orders string slices by their characters; 0 for the same name in any spelling. */
-static int compare_names(const void *va, const void *vb)
+static int compare_names(const void *a, const void *b)
 {
-    struct json a = string_inside(*(const struct json *)va);
-    struct json b = string_inside(*(const struct json *)vb);
-    if (!has_escape(a) && !has_escape(b)) {
-        /* The order of UTF-8 bytes is the order of the characters. */
-        int r = memcmp(a.p, b.p, MIN(a.len, b.len));
-        return r ? r : (a.len > b.len) - (a.len < b.len);
-    }
-    const char *p = a.p, *p_end = a.p + a.len;
-    const char *q = b.p, *q_end = b.p + b.len;
-    while (p < p_end && q < q_end) {
-        uint32_t c = json_next_char(&p, p_end);
-        uint32_t d = json_next_char(&q, q_end);
-        if (c != d)
-            return c < d ? -1 : 1;
-    }
-    return (p < p_end) - (q < q_end);
+    return json_compare(*(const struct json *)a, *(const struct json *)b);
 }
 
 static bool duplicate_pairs(struct json object, struct json *ret_name)

@@ -241,6 +241,15 @@ static int64_t time_to_sleep(const struct session *s)
     return MAX(INT64_C(0), next - clock_mono_ms(s->clock));
 }
 
+/* Lets everything below go on. */
+static void turn(struct session *s)
+{
+    http_turn(s->http);
+    net_turn(s->net);
+    store_turn(s->store);
+    net_turn(s->net); /* what the operations that went on have asked for */
+}
+
 /* What has been sent is seen through to its answer before the program ends; each change has its
  * deadline. Another signal ends that, too. */
 static void finish_saves(struct session *s)
@@ -252,10 +261,7 @@ static void finish_saves(struct session *s)
            http_wait(s->http, fds, ARRAY_SIZE(fds), time_to_sleep(s)) >= 0 && !fds[1].readable) {
         if (fds[0].readable)
             notify_collect(s->notify);
-        http_turn(s->http);
-        net_turn(s->net);
-        store_turn(s->store);
-        net_turn(s->net);
+        turn(s);
     }
 }
 
@@ -278,10 +284,7 @@ int session_run(struct session *s)
         if (fds[FD_NOTIFY].readable)
             notify_collect(s->notify);
         requests_check_interrupts(s);
-        http_turn(s->http);
-        net_turn(s->net);
-        store_turn(s->store);
-        net_turn(s->net); /* what the operations that went on have asked for */
+        turn(s);
     }
     finish_saves(s);
     return r;

@@ -32,6 +32,15 @@ static void add_member(struct buf *out, const char *name, const char *value)
     buf_printf(out, "%s\"%s\":%s", out->len > 1 ? "," : "", name, value);
 }
 
+/* What a document says of the other record: as the API wants it ("contactId"), or as the API shows
+ * it
+ * ("contact"). The `i`-th of the two; NULL: there is no more. */
+static const char *owner_member(const struct resource_filter *filter, int i, char shown[64])
+{
+    snprintf(shown, 64, "%.*s", (int)strcspn(filter->member, "."), filter->member);
+    return i == 0 ? filter->create_member : i == 1 ? shown : NULL;
+}
+
 /* What the directory says of a new record ("contactId"), unless the document says it, too. */
 static int add_owner(struct save *job, struct op *op)
 {
@@ -39,17 +48,16 @@ static int add_owner(struct save *job, struct op *op)
         job->filter >= 0 ? &resource_row(job->res)->filters[job->filter] : NULL;
     if (!filter)
         return 0;
-    char whole[64], id[RESOURCE_ID_TEXT_MAX + 1];
+    char shown[64], id[RESOURCE_ID_TEXT_MAX + 1];
     store_id(job->store, filter->by, job->by, id);
-    snprintf(whole, sizeof(whole), "%.*s", (int)strcspn(filter->member, "."), filter->member);
-    const char *const names[] = {filter->create_member, whole};
     bool said = false;
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+    const char *name;
+    for (int i = 0; (name = owner_member(filter, i, shown)); i++) {
         struct json v;
-        if (!json_member(job->mine, names[i], &v))
+        if (!json_member(job->mine, name, &v))
             continue;
         if (key_in(job->store, filter->by, v) != job->by)
-            return op_fail(op, -EINVAL, "\"%s\" is not %s, whose directory this is", names[i], id);
+            return op_fail(op, -EINVAL, "\"%s\" is not %s, whose directory this is", name, id);
         said = true;
     }
     if (!said)
@@ -90,10 +98,9 @@ static int note_both(struct save *job, struct json document, struct op *op)
     for (int i = 0; i < RESOURCE_FILTERS; i++) {
         const struct resource_filter *filter = &row->filters[i];
         struct json v = {0};
-        char whole[64];
-        snprintf(whole, sizeof(whole), "%.*s", (int)strcspn(filter->member, "."), filter->member);
-        if (!json_member(document, filter->create_member, &v))
-            json_member(document, whole, &v);
+        char shown[64];
+        for (int k = 1; k >= 0; k--) /* the first one counts */
+            json_member(document, owner_member(filter, k, shown), &v);
         *keys[i] = key_in(job->store, filter->by, v);
         if (!*keys[i])
             return op_fail(op, -EINVAL, "\"%s\" is missing", filter->create_member);

@@ -280,27 +280,32 @@ static void bottom_ended(struct fetch *f, const struct api_answer *answer)
     struct walk *w = f->walk;
     struct segment *g = f->segment;
     uint64_t last = 0, front = w->keys[w->count - 1];
-    bool fits = !answer->failure.error && answer->count;
+    bool rising = true;
     struct json item;
     struct json_iter it;
     g->fetch = NULL;
     s->seq++;
     json_iter_init(&it, answer->items);
-    while (fits && json_iter_next(&it, NULL, &item)) {
+    while (!answer->failure.error && rising && json_iter_next(&it, NULL, &item)) {
         uint64_t key = record_put(s, f->res, item, f->asked, w->listing, w);
-        fits = key > last && key < front && segment_push(g, key) == 0;
+        rising = key > last;
         last = key;
+        /* What the walk has come down to meanwhile it has itself. */
+        if (rising && key < front && segment_push(g, key) < 0)
+            break;
     }
-    if (fits) {
+    if (rising && g->count) {
         for (size_t i = 0; i < g->count / 2; i++) {
             uint64_t key = g->keys[i];
             g->keys[i] = g->keys[g->count - 1 - i];
             g->keys[g->count - 1 - i] = key;
         }
-        g->after = last + 1;
+        g->after = g->keys[0] + 1;
         g->ended = true;
+    } else if (rising) {
+        split_give_up(w); /* no answer, or the walk is there already */
     } else {
-        s->scans[f->res].ascending_broken = !answer->failure.error;
+        s->scans[f->res].ascending_broken = true;
         w->split->wasted++;
         segment_drop(w, g);
     }
@@ -368,7 +373,10 @@ static bool segment_open(struct store *s, struct walk *w, struct list *behind, u
     log_debug("a part of the listing begins below %" PRIu64 " (%zu pages known, %u wasted)", after,
               pages_known(w), w->split->wasted);
     segment_ask(s, w, g);
-    return g->fetch != NULL;
+    if (g->fetch)
+        return true;
+    segment_drop(w, g); /* no memory */
+    return false;
 }
 
 /* At the very end, or, where the API does not begin there, below the lowest part, once that has

@@ -140,10 +140,24 @@ static bool renamed_away(struct tree *t, const struct op *op, struct node n)
     return false;
 }
 
+/* What a name that is to be removed stands for. */
+static int removed_node(struct tree *t, struct op *op, struct node dir, const char *name,
+                        struct node *ret)
+{
+    struct tree_attr attr;
+    if (shape_child(dir.kind, name) != KIND_ROOT)
+        return op_fail(op, -EPERM, "it is a part of the tree");
+    int r = tree_lookup(t, op, node_ino(dir), name, &attr);
+    if (r != 0)
+        return r;
+    op->about = attr.ino;
+    *ret = node_from_ino(attr.ino);
+    return 0;
+}
+
 int tree_unlink(struct tree *t, struct op *op, uint64_t parent, const char *name)
 {
-    struct node dir;
-    struct tree_attr attr;
+    struct node dir, n;
     int r = change_directory(parent, &dir);
     if (r < 0 || op->job)
         return r < 0 ? r : save_wait(op->job, op);
@@ -156,13 +170,9 @@ int tree_unlink(struct tree *t, struct op *op, uint64_t parent, const char *name
     }
     if (shape_of(dir.kind)->form == FORM_SHELF)
         return kept_unlink(t, op, dir, name);
-    if (shape_child(dir.kind, name) != KIND_ROOT)
-        return op_fail(op, -EPERM, "it is a part of the tree");
-    r = tree_lookup(t, op, parent, name, &attr);
+    r = removed_node(t, op, dir, name, &n);
     if (r != 0)
         return r;
-    struct node n = node_from_ino(attr.ino);
-    op->about = attr.ino;
     CLEANUP(buf_cleanup) struct buf target;
     buf_init(&target, PATH_MAX);
     switch (shape_of(n.kind)->form) {
@@ -193,21 +203,16 @@ int tree_unlink(struct tree *t, struct op *op, uint64_t parent, const char *name
 
 int tree_rmdir(struct tree *t, struct op *op, uint64_t parent, const char *name)
 {
-    struct node dir;
-    struct tree_attr attr;
+    struct node dir, n;
     int r = change_directory(parent, &dir);
     if (r < 0 || op->job)
         return r < 0 ? r : save_wait(op->job, op);
     if (shape_of(dir.kind)->form == FORM_SHELF)
         return kept_unlink(t, op, dir, name);
-    if (shape_child(dir.kind, name) != KIND_ROOT)
-        return op_fail(op, -EPERM, "it is a part of the tree");
-    r = tree_lookup(t, op, parent, name, &attr);
+    r = removed_node(t, op, dir, name, &n);
     if (r != 0)
         return r;
-    struct node n = node_from_ino(attr.ino);
     const struct shape *shape = shape_of(dir.kind);
-    op->about = attr.ino;
     if (!shape_is_dir(n.kind))
         return -ENOTDIR;
     if (!shape->dir_removes || n.kind != shape->entry_dir)
@@ -232,7 +237,7 @@ int change_document(const char *const members[2], const char *name, size_t len, 
 
 /* A record of its own, called so. */
 static int make_named(struct tree *t, struct op *op, struct node dir, const char *name,
-                      struct save_order *order, struct buf *document)
+                      struct buf *document)
 {
     const struct shape *shape = shape_of(dir.kind);
     const struct resource_row *row = resource_row(shape->res);
@@ -263,7 +268,6 @@ static int make_named(struct tree *t, struct op *op, struct node dir, const char
         return op_fail(op, -EEXIST, "there is a %s of that name already", row->name);
     if (r != -ENOENT)
         return r;
-    order->document = NULL;
     r = change_document(row->named_by, parts.name, parts.len, document);
     return r < 0 ? op_fail(op, -EINVAL, "the name is not UTF-8") : 0;
 }
@@ -310,7 +314,7 @@ static int begin_mkdir(struct tree *t, struct op *op, struct node dir, const cha
     case MAKES_RECORD:
         order_record(dir, &order);
         r = shape->filtered ? make_joining(t, op, dir, name, &document)
-                            : make_named(t, op, dir, name, &order, &document);
+                            : make_named(t, op, dir, name, &document);
         break;
     case MAKES_ITEM:
         r = make_item(t, op, dir, name, &order);

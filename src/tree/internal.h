@@ -57,7 +57,6 @@ struct tree {
     int64_t start_ns; /* wall; the time of everything that has none */
     char *url, *connection;
     const char *mode_name;
-    bool dry_run;
     bool ending; /* tree_destroy() has begun */
 
     struct map values; /* key of a KIND_*_FIELD node -> struct value_node */

@@ -61,7 +61,6 @@ int tree_create(const struct tree_options *options, struct tree **ret)
         .mode_name = options->mode_name,
         .values_sweep_at = 1024,
         .shelf = options->shelf,
-        .dry_run = options->dry_run,
         .bases = bases_create(options->clock),
     };
     list_init(&t->files);

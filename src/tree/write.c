@@ -312,10 +312,9 @@ static int begin(struct tree *t, struct op *op, const struct target *target, con
     CLEANUP(buf_cleanup) struct buf path;
     buf_init(&path, PATH_MAX);
     bool known = target->node.kind != KIND_ROOT;
-    tree_path(t, node_ino(known ? target->node : target->dir), &path);
-    if (!known)
-        buf_printf(&path, "%s%s", path.len ? "/" : "", target->name);
-    if (buf_error(&path))
+    int r = known ? tree_path(t, node_ino(target->node), &path)
+                  : change_path(t, target->dir, target->name, &path);
+    if (r < 0)
         return -ENAMETOOLONG;
     struct save_order order = {.path = path.data,
                                .owner = op_process(t, op),
@@ -328,7 +327,6 @@ static int begin(struct tree *t, struct op *op, const struct target *target, con
 
     char *own = base ? NULL : write_base(t, order.owner, target->node);
     order.base = base ? base : own;
-    int r;
     if (!order.base) {
         op_fail(op, -ENOENT, "there is no such record any more: nothing was sent");
         r = keep_refused(t, op, &order);

@@ -77,10 +77,12 @@ struct world {
     int64_t delay_ms; /* of every answer */
     int status;       /* not 0: every answer is that, with `body` */
     const char *body;
-    enum net_failure failure;  /* not NET_OK: every exchange fails so */
-    bool ignores_order;        /* order=asc has no effect */
-    /* What it answers to a cursor that is nobody's id: as to any; nothing; the first page; 404. */
-    enum { CURSOR_ANY, CURSOR_EMPTY, CURSOR_FIRST, CURSOR_404 } strange_cursor;
+    enum net_failure failure; /* not NET_OK: every exchange fails so */
+    bool ignores_order;       /* order=asc has no effect */
+    /* What it answers to a cursor that is nobody's id: as to any; nothing; the first page; what
+     * comes some records further down. */
+    enum { CURSOR_ANY, CURSOR_EMPTY, CURSOR_FIRST, CURSOR_SKIPS } strange_cursor;
+    uint64_t strange_below;    /* only to such a cursor below this; 0: to all */
     size_t page_max;           /* records of a page at most; 0: as asked */
     unsigned lose;             /* so many changes are carried out, and their answers lost */
     int64_t later_ms;          /* until a new membership is listed */

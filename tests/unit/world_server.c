@@ -165,10 +165,15 @@ static void print_listing(struct world *w, enum resource res, const char *url, s
     if (w->page_max)
         limit = MIN(limit, w->page_max);
     uint64_t after = query_get(url, "startingAfter", value) ? strtoull(value, NULL, 10) : 0;
-    if (after && w->strange_cursor && !has_row(t, after)) {
+    size_t skipped = 0;
+    if (after && w->strange_cursor && (!w->strange_below || after < w->strange_below) &&
+        !has_row(t, after)) {
         if (w->strange_cursor == CURSOR_EMPTY)
             limit = 0;
-        after = 0;
+        if (w->strange_cursor == CURSOR_SKIPS)
+            skipped = 50;
+        else
+            after = 0;
     }
 
     size_t printed = 0;
@@ -182,6 +187,10 @@ static void print_listing(struct world *w, enum resource res, const char *url, s
             continue;
         if (!row_matches(res, row, url))
             continue;
+        if (skipped) {
+            skipped--;
+            continue;
+        }
         if (printed == limit) {
             more = limit > 0;
             break;

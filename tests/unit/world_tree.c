@@ -78,7 +78,6 @@ void grove_init(struct grove *g, const struct grove_options *options)
         .mode_name = options->gateway ? "gateway" : "direct",
         .shelf = g->w.shelf,
         .delete_limit = options->delete_limit,
-        .dry_run = options->dry_run,
     };
     assert_int_equal(tree_create(&tree, &g->tree), 0);
 }

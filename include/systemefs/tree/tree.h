@@ -56,7 +56,6 @@ struct tree_options {
     const char *connection; /* or NULL */
     struct shelf *shelf;    /* drafts and trash */
     unsigned delete_limit;  /* see store/brake */
-    bool dry_run;
 };
 
 int tree_create(const struct tree_options *options, struct tree **ret);
