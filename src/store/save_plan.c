@@ -32,13 +32,17 @@ static void add_member(struct buf *out, const char *name, const char *value)
     buf_printf(out, "%s\"%s\":%s", out->len > 1 ? "," : "", name, value);
 }
 
-/* What a document says of the other record: as the API wants it ("contactId"), or as the API shows
- * it
- * ("contact"). The `i`-th of the two; NULL: there is no more. */
+/* What a document calls the other record: as the API wants it ("contactId"), or as the API shows it
+ * ("contact", of "contact.id"). The `i`-th of the two; NULL: there is no more. */
 static const char *owner_member(const struct resource_filter *filter, int i, char shown[64])
 {
-    snprintf(shown, 64, "%.*s", (int)strcspn(filter->member, "."), filter->member);
-    return i == 0 ? filter->create_member : i == 1 ? shown : NULL;
+    if (i == 0)
+        return filter->create_member;
+    if (i > 1 || !filter->member)
+        return NULL;
+    size_t len = strcspn(filter->member, ".");
+    snprintf(shown, 64, "%.*s", (int)len, filter->member);
+    return shown;
 }
 
 /* What the directory says of a new record ("contactId"), unless the document says it, too. */
@@ -99,8 +103,9 @@ static int note_both(struct save *job, struct json document, struct op *op)
         const struct resource_filter *filter = &row->filters[i];
         struct json v = {0};
         char shown[64];
-        for (int k = 1; k >= 0; k--) /* the first one counts */
-            json_member(document, owner_member(filter, k, shown), &v);
+        const char *name;
+        for (int k = 0; !v.p && (name = owner_member(filter, k, shown)); k++)
+            json_member(document, name, &v);
         *keys[i] = key_in(job->store, filter->by, v);
         if (!*keys[i])
             return op_fail(op, -EINVAL, "\"%s\" is missing", filter->create_member);
