@@ -167,6 +167,8 @@ static int build(struct program *p)
     if (r < 0)
         return r;
 
+    /* With a ttl of 0 each open asks, which an open that is not told cannot. */
+    bool no_open = o->ro && o->ttl_ms > 0;
     const struct session_options session = {
         .http = p->http,
         .net = p->net,
@@ -175,6 +177,7 @@ static int build(struct program *p)
         .clock = clock,
         .fuse_options = o->fuse_options,
         .fuse_debug = o->fuse_debug,
+        .no_open = no_open,
         .uid = o->uid,
         .gid = o->gid,
         .ready = on_ready,
@@ -200,6 +203,7 @@ static int build(struct program *p)
         .connection = o->connection,
         .shelf = p->shelf,
         .delete_limit = o->delete_limit,
+        .no_open = no_open,
     };
     return tree_create(&tree, &p->tree);
 }

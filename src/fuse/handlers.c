@@ -120,6 +120,19 @@ static int run_open(struct request *r)
     return 0;
 }
 
+/* Of a file that was not opened. */
+static int run_read(struct request *r)
+{
+    CLEANUP(buf_cleanup) struct buf text;
+    buf_init(&text, TREE_TEXT_MAX);
+    int result = tree_read_closed(r->session->tree, &r->op, r->ino, &text);
+    if (result != 0)
+        return result;
+    size_t at = MIN((size_t)r->offset, text.len);
+    fuse_reply_buf(r->req, text.data + at, MIN(r->size, text.len - at));
+    return 0;
+}
+
 static int run_create(struct request *r)
 {
     struct tree *t = r->session->tree;
@@ -238,6 +251,8 @@ static int run_opendir(struct request *r)
     if (result != 0)
         return result;
     r->fi.fh = (uintptr_t)dir;
+    r->fi.cache_readdir = tree_dir_cache(dir);
+    r->fi.keep_cache = tree_dir_keep_cache(dir);
     if (fuse_reply_open(r->req, &r->fi) != 0)
         tree_closedir(r->session->tree, dir);
     return 0;
@@ -345,6 +360,7 @@ const struct handler handle_lookup = {"lookup", run_lookup, false};
 const struct handler handle_getattr = {"stat", run_getattr, true};
 const struct handler handle_readlink = {"readlink", run_readlink, false};
 const struct handler handle_open = {"open", run_open, true};
+const struct handler handle_read = {"read", run_read, true};
 const struct handler handle_write = {"write", run_write, false};
 const struct handler handle_opendir = {"opendir", run_opendir, false};
 const struct handler handle_readdir = {"readdir", run_readdir, false};

@@ -17,6 +17,7 @@ extern const struct handler handle_lookup;
 extern const struct handler handle_getattr;
 extern const struct handler handle_readlink;
 extern const struct handler handle_open;
+extern const struct handler handle_read;
 extern const struct handler handle_write;
 extern const struct handler handle_opendir;
 extern const struct handler handle_readdir;

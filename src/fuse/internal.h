@@ -26,6 +26,7 @@ struct session {
     bool mounted;
     bool answers;          /* FUSE_INIT is done */
     bool parallel_dirops;  /* the kernel offers it */
+    bool no_open;          /* opens are answered ENOSYS, once: no more come */
     atomic_bool init_sent; /* the notifier's thread writes too */
     bool told_ready;
     int signal_fd;
@@ -33,6 +34,7 @@ struct session {
     int cpus;            /* that the loop may run on */
     int poll_credit;     /* see look_again() */
     int64_t answered_ns; /* when the last request was answered */
+    uint64_t taken;       /* requests of the kernel so far */
     struct list requests; /* parked */
     unsigned suspects;    /* parked ones whose caller got a signal that may not be meant for us */
     int64_t look_again_ms;

@@ -16,8 +16,10 @@
 
 struct news {
     struct list queue;
-    uint64_t ticket; /* 0: of a name, nobody waits for it */
+    uint64_t ticket; /* 0: nobody waits for it */
     uint64_t ino;
+    char *text; /* that its pages are to hold; NULL: what they hold is to be dropped */
+    size_t len;
     char name[]; /* in the directory `ino`; "": the inode itself */
 };
 
@@ -46,13 +48,28 @@ struct notify {
     bool stop;
 };
 
+static int store_text(struct notify *n, const struct news *news)
+{
+    struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(news->len);
+    bytes.buf[0].mem = news->text;
+    return fuse_lowlevel_notify_store(n->session, news->ino, 0, &bytes, 0);
+}
+
 static void tell(struct notify *n, const struct news *news)
 {
-    int r = news->name[0] ? fuse_lowlevel_notify_inval_entry(n->session, news->ino, news->name,
-                                                             strlen(news->name))
-                          : fuse_lowlevel_notify_inval_inode(n->session, news->ino, 0, 0);
+    struct fuse_session *s = n->session;
+    int r = news->text ? store_text(n, news)
+            : news->name[0]
+                ? fuse_lowlevel_notify_inval_entry(s, news->ino, news->name, strlen(news->name))
+                : fuse_lowlevel_notify_inval_inode(s, news->ino, 0, 0);
     if (r < 0 && r != -ENOENT && r != -ENODEV && r != -EBADF && r != -ENOTCONN)
         log_warn("the kernel did not take a notification: %s", strerror(-r));
+}
+
+static void news_free(struct news *news)
+{
+    free(news->text);
+    free(news);
 }
 
 static void *lane_main(void *data)
@@ -74,24 +91,31 @@ static void *lane_main(void *data)
         n->done = MAX(n->done, news->ticket);
         if (news->ticket && list_empty(&lane->queue))
             eventfd_write(n->fd, 1);
-        free(news);
+        news_free(news);
     }
     pthread_mutex_unlock(&n->lock);
     return NULL;
 }
 
-/* Whether there was memory for it. */
-static bool queue_news(struct notify *n, int lane, uint64_t ticket, uint64_t ino, const char *name)
+static struct news *news_new(uint64_t ticket, uint64_t ino, const char *name)
 {
     size_t len = strlen(name);
     struct news *news = malloc(sizeof(*news) + len + 1);
+    if (!news)
+        return NULL;
+    *news = (struct news){.ticket = ticket, .ino = ino};
+    memcpy(news->name, name, len + 1);
+    list_init(&news->queue);
+    return news;
+}
+
+/* Whether there was memory for it. */
+static bool queue_news(struct notify *n, int lane, struct news *news)
+{
     if (!news) {
         log_err("no memory to tell the kernel of a change");
         return false;
     }
-    *news = (struct news){.ticket = ticket, .ino = ino};
-    memcpy(news->name, name, len + 1);
-    list_init(&news->queue);
     pthread_mutex_lock(&n->lock);
     list_append(&n->lanes[lane].queue, &news->queue);
     pthread_cond_signal(&n->lanes[lane].more);
@@ -102,14 +126,27 @@ static bool queue_news(struct notify *n, int lane, uint64_t ticket, uint64_t ino
 static uint64_t notify_invalidate(void *data, uint64_t ino)
 {
     struct notify *n = data;
-    if (!queue_news(n, LANE_INODES, n->last_ticket + 1, ino, ""))
+    if (!queue_news(n, LANE_INODES, news_new(n->last_ticket + 1, ino, "")))
         return 0;
     return ++n->last_ticket;
 }
 
 static void notify_forget_name(void *data, uint64_t parent, const char *name)
 {
-    queue_news(data, LANE_NAMES, 0, parent, name);
+    queue_news(data, LANE_NAMES, news_new(0, parent, name));
+}
+
+/* In the lane of what is dropped: the newest text is the last to come. */
+static void notify_push(void *data, uint64_t ino, char *text, size_t len)
+{
+    struct news *news = news_new(0, ino, "");
+    if (!news) {
+        free(text);
+        return;
+    }
+    news->text = text;
+    news->len = len;
+    queue_news(data, LANE_INODES, news);
 }
 
 static bool notify_done(void *data, uint64_t ticket)
@@ -121,7 +158,8 @@ static bool notify_done(void *data, uint64_t ticket)
     return done;
 }
 
-int notify_create(struct fuse_session *session, struct store *store, struct notify **ret)
+int notify_create(struct fuse_session *session, struct store *store, const uint64_t *requests,
+                  struct notify **ret)
 {
     struct notify *n = calloc(1, sizeof(*n));
     if (!n)
@@ -133,6 +171,8 @@ int notify_create(struct fuse_session *session, struct store *store, struct noti
         .invalidate = notify_invalidate,
         .done = notify_done,
         .forget_name = notify_forget_name,
+        .push = notify_push,
+        .requests = requests,
         .queue = &n->waiting,
         .data = n,
     };
@@ -169,7 +209,7 @@ void notify_destroy(struct notify *n)
         if (lane->started)
             pthread_join(lane->thread, NULL);
         list_for_each_safe(it, &lane->queue)
-            free(CONTAINER_OF(it, struct news, queue));
+            news_free(CONTAINER_OF(it, struct news, queue));
         pthread_cond_destroy(&lane->more);
     }
     if (n->fd >= 0)

@@ -60,13 +60,14 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     /* O_TRUNC comes with the open: as a request of its own it would not say which open file it
      * means. */
     conn->want |=
-        conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ATOMIC_O_TRUNC |
-                         FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ);
+        conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_AUTO_INVAL_DATA |
+                         FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ);
     /* Splicing does not pay for records this small. */
     conn->want &=
         ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
                     FUSE_CAP_SPLICE_MOVE | FUSE_CAP_WRITEBACK_CACHE);
     conn->time_gran = 1;
+    s->no_open = s->no_open && (conn->capable & FUSE_CAP_NO_OPEN_SUPPORT);
     s->parallel_dirops = conn->capable & FUSE_CAP_PARALLEL_DIROPS;
     s->answers = true;
 }
@@ -101,17 +102,30 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     start(req, &handle_readlink, ino, NULL, NULL);
 }
 
+/*
+ * Where nothing is written, open and close have nothing to say. The kernel is told so once
+ * (ENOSYS), and from then on a file that it has in its pages is read without a message: it asks
+ * when the attributes are past their time, and drops the pages when those have changed.
+ */
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    start(req, &handle_open, ino, NULL, fi);
+    struct session *s = fuse_req_userdata(req);
+    if (s->no_open)
+        fuse_reply_err(req, ENOSYS);
+    else
+        start(req, &handle_open, ino, NULL, fi);
 }
 
-/* The text was taken at open: reading never waits. */
-static void op_read(fuse_req_t req, fuse_ino_t ino UNUSED, size_t size, off_t offset,
+/* The text was taken at open: reading never waits. Without an open it may. */
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
     const char *bytes;
     size_t len;
+    if (!fi->fh) {
+        start_sized(req, &handle_read, ino, size, offset, NULL);
+        return;
+    }
     tree_read(file_of(fi), (size_t)offset, size, &bytes, &len);
     fuse_reply_buf(req, bytes, len);
 }
@@ -119,6 +133,10 @@ static void op_read(fuse_req_t req, fuse_ino_t ino UNUSED, size_t size, off_t of
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                      struct fuse_file_info *fi)
 {
+    if (!fi->fh) { /* mounted "ro", and made writable behind our back */
+        fuse_reply_err(req, EROFS);
+        return;
+    }
     struct request *r = request_new(req, &handle_write, ino, NULL, fi);
     if (!r)
         return;
@@ -134,18 +152,25 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 static void op_release(fuse_req_t req, fuse_ino_t ino UNUSED, struct fuse_file_info *fi)
 {
     struct session *s = fuse_req_userdata(req);
-    tree_close(s->tree, file_of(fi));
+    if (fi->fh)
+        tree_close(s->tree, file_of(fi));
     fuse_reply_err(req, 0);
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    start(req, &handle_close, ino, NULL, fi);
+    if (fi->fh)
+        start(req, &handle_close, ino, NULL, fi);
+    else
+        fuse_reply_err(req, ENOSYS);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync UNUSED, struct fuse_file_info *fi)
 {
-    start(req, &handle_fsync, ino, NULL, fi);
+    if (fi->fh)
+        start(req, &handle_fsync, ino, NULL, fi);
+    else
+        fuse_reply_err(req, 0);
 }
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

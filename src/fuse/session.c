@@ -62,6 +62,7 @@ int session_create(const struct session_options *options, struct session **ret)
         .store = options->store,
         .journal = options->journal,
         .clock = options->clock,
+        .no_open = options->no_open,
         .uid = options->uid,
         .gid = options->gid,
         .ready = options->ready,
@@ -83,7 +84,7 @@ int session_create(const struct session_options *options, struct session **ret)
 
     int r = s->signal_fd < 0 ? -errno : make_fuse(s, options);
     if (r == 0)
-        r = notify_create(s->fuse, s->store, &s->notify);
+        r = notify_create(s->fuse, s->store, &s->taken, &s->notify);
     if (r < 0) {
         session_destroy(s);
         return r;
@@ -207,6 +208,7 @@ static int take_requests(struct session *s)
             return r;
         fuse_session_process_buf(s->fuse, &s->input);
         since_ns = s->answered_ns = now_ns();
+        s->taken++;
         i++;
         if (s->answers && !s->told_ready) {
             s->told_ready = true;

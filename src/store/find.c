@@ -241,15 +241,11 @@ static struct map *names_of(struct store *s, enum resource res, struct walk *w)
     return w->names = names;
 }
 
-bool store_name_shared(struct store *s, enum resource res, struct walk *w, const struct record *rec)
+bool store_name_shared(struct store *s, enum resource res, struct walk *w, const char *name,
+                       size_t len)
 {
     const struct map *names = names_of(s, res, w);
-    CLEANUP(buf_cleanup) struct buf text;
-    buf_init(&text, API_TEXT_MAX);
-    if (!names || !record_text(rec, resource_row(res)->name_member, &text))
-        return false;
-    uint64_t hash = name_hash(res, text.data ? text.data : "", text.len);
-    return (uint64_t)(uintptr_t)map_get(names, hash) & SHARED;
+    return names && ((uint64_t)(uintptr_t)map_get(names, name_hash(res, name, len)) & SHARED);
 }
 
 int store_find(struct store *s, struct op *op, enum resource res, const char *name, size_t len,

@@ -42,6 +42,7 @@ struct listing {
     struct walk *growing;    /* the one under way, or NULL */
     struct trouble *trouble; /* how its last page failed */
     bool expired;
+    uint64_t version; /* of `complete` */
     int64_t changed_ns;
     struct buf late; /* of struct late: what befell it while `growing` was under way */
 };

@@ -88,6 +88,11 @@ int64_t store_listing_valid_ms(const struct store *s, const struct listing *l)
     return l->complete->answered_ms + s->ttl_ms - store_now(s);
 }
 
+uint64_t store_listing_version(const struct store *s, const struct listing *l, const struct walk *w)
+{
+    return store_listing_valid_ms(s, l) && (!w || w == l->complete) ? l->version : 0;
+}
+
 int64_t listing_changed_ns(const struct listing *l)
 {
     return l->changed_ns;
@@ -109,6 +114,7 @@ static void listing_set(struct store *s, struct listing *l, uint64_t key, bool i
     if (w) {
         walk_unref(l->complete);
         l->complete = w;
+        l->version++;
     } else {
         l->expired = true; /* no memory for it: the next reader asks */
     }
@@ -160,6 +166,7 @@ static void walk_completed(struct store *s, struct walk *w)
         l->changed_ns = clock_wall_ns(s->clock);
     walk_unref(l->complete);
     l->complete = w;
+    l->version++;
     l->growing = NULL;
     l->expired = false;
     if (l->filter < 0)
@@ -346,6 +353,7 @@ static struct walk *derive(struct store *s, struct op *op, struct listing *l)
     if (l->complete && !same_keys(l->complete, w))
         l->changed_ns = clock_wall_ns(s->clock);
     walk_unref(l->complete);
+    l->version++;
     return l->complete = w;
 }
 

@@ -132,6 +132,18 @@ static bool too_late(const struct record *rec, uint64_t asked)
     return (rec->present || rec->absent) && rec->asked > asked;
 }
 
+/* Whether a record is about to get another human name. */
+static bool renames(enum resource res, const struct record *rec, const struct buf *text)
+{
+    const char *member = resource_row(res)->name_member;
+    struct json before = {0}, after = {0};
+    if (!member)
+        return false;
+    json_member(record_json(rec), member, &before);
+    json_member((struct json){.p = text->data, .len = text->len}, member, &after);
+    return before.len != after.len || (after.len && memcmp(before.p, after.p, after.len) != 0);
+}
+
 uint64_t record_put(struct store *s, enum resource res, struct json item, uint64_t asked,
                     const struct listing *l, const struct walk *w)
 {
@@ -148,7 +160,7 @@ uint64_t record_put(struct store *s, enum resource res, struct json item, uint64
         return 0;
     uint64_t hash = hash_bytes(s->scratch.data, s->scratch.len);
     if (!rec->present || rec->hash != hash) {
-        bool first = !rec->present;
+        bool first = !rec->present, renamed = !first && renames(res, rec, &s->scratch);
         if (!first && s->replacing)
             s->replacing(s->data, res, rec);
         rec = record_rewrite(s, res, rec, &s->scratch);
@@ -159,6 +171,8 @@ uint64_t record_put(struct store *s, enum resource res, struct json item, uint64
         bool quick = !first && wall - rec->mtime_ns < STORE_QUICK_NS;
         rec->changes = (uint8_t)(quick ? MIN(rec->changes + 1, UINT8_MAX) : !first);
         rec->mtime_ns = first ? own_date(res, rec, wall) : wall;
+        if (renamed)
+            names_changed(s, res, key);
         if (!first && s->changed)
             s->changed(s->data, res, key);
     }
@@ -186,6 +200,8 @@ void record_put_absent(struct store *s, enum resource res, uint64_t key, uint64_
     if (rec->present) {
         struct fetch *fetch = rec->fetch;
         bool expired = rec->expired;
+        if (s->replacing)
+            s->replacing(s->data, res, rec);
         record_drop(s, res, rec);
         rec = record_slot(s, res, key);
         if (s->gone)

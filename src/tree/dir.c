@@ -172,8 +172,19 @@ int tree_opendir(struct tree *t, struct op *op UNUSED, uint64_t ino, struct tree
     dir->node = n;
     buf_init(&dir->names, TREE_TEXT_MAX);
     list_append(&t->dirs, &dir->open);
+    pages_opendir(t, dir);
     *ret = dir;
     return 0;
+}
+
+bool tree_dir_cache(const struct tree_dir *dir)
+{
+    return dir->cache;
+}
+
+bool tree_dir_keep_cache(const struct tree_dir *dir)
+{
+    return dir->keep_cache;
 }
 
 static void drop_walk(struct tree_dir *dir)
@@ -256,6 +267,7 @@ static bool fall_back(struct tree *t, struct op *op, const struct form *form, st
     }
     dir->walk = older;
     dir->reading = dir->started = true;
+    dir->filler = 0;
     walk_reader(older, 1);
     return true;
 }
@@ -281,8 +293,10 @@ int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t c
 {
     const struct form *form = &forms[shape_of(dir->node.kind)->form];
     size_t emitted = 0;
-    if (cookie == 0 && dir->started)
+    if (cookie == 0 && dir->started) {
         drop_walk(dir); /* rewound: what is true now */
+        dir->filler = 0;
+    }
     if (cookie < COOKIE_RECORDS && !emit_fixed(t, op, dir, cookie, emit, data, &emitted))
         return 0;
     if (shape_of(dir->node.kind)->form == FORM_SHELF)
@@ -302,11 +316,14 @@ int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t c
             return r;
         walk_reader(dir->walk, 1);
         dir->reading = true;
+        ahead_listed(t, dir);
     }
     struct walk *w = dir->walk;
     seek(dir, cookie);
     for (;;) {
         if (dir->index >= w->count) {
+            if (w->complete && !emitted)
+                pages_listed(t, dir);
             if (w->complete || emitted)
                 return 0;
             int r = store_walk_more(t->store, op, w, dir->index);

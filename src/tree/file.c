@@ -45,8 +45,10 @@ static int wait_for_kernel(struct tree *t, struct op *op, uint64_t ino, struct r
 
 int tree_wait_kernel(struct tree *t, struct op *op, uint64_t *ticket)
 {
-    if (!*ticket)
+    if (!*ticket) {
+        pages_check(t);
         *ticket = t->last_ticket;
+    }
     if (!*ticket || !t->kernel || t->kernel->done(t->kernel->data, *ticket) || op->expired)
         return 0;
     return op_wait(op, t->kernel->queue);
@@ -120,6 +122,8 @@ static int open_to_read(struct tree *t, struct op *op, struct node n, struct tre
         r = wait_for_kernel(t, op, file->ino, rec);
     if (r == 0 && rec && shape->form == FORM_RECORD && !file->write)
         r = share_pages(t, rec, file);
+    if (r == 0 && rec && shape->form == FORM_RECORD && !file->write)
+        ahead_read(t, n);
     if (r == 0 && rec && !file->write)
         write_opened(t, op, n, rec);
     /* Not worth keeping: they are short, of now, or about to be another text. */
@@ -215,6 +219,30 @@ void tree_file_attr(struct tree *t, const struct tree_file *file, struct tree_at
     ret->entry_valid_ms = ret->attr_valid_ms = 0;
 }
 
+int tree_read_closed(struct tree *t, struct op *op, uint64_t ino, struct buf *out)
+{
+    struct node n = node_from_ino(ino);
+    if (!node_known(n) || !form_of(n)->text)
+        return -ESTALE;
+    int r = form_of(n)->text(t, op, n, out);
+    if (r != 0)
+        return r;
+    struct record *rec = record_behind(t, n);
+    if (rec && rec->kernel_behind) {
+        /* It may have the size of an older text (see wait_for_kernel). Not waited for: what has to
+         * be dropped is locked until this read is answered. Whoever reads on asks for the size
+         * first. */
+        rec->kernel_behind = false;
+        if (t->kernel)
+            t->last_ticket = t->kernel->invalidate(t->kernel->data, ino);
+    } else if (rec && shape_of(n.kind)->form == FORM_RECORD) {
+        rec->kernel_told = true;
+        ahead_read(t, n);
+    }
+    journal_clear(t->journal, ino, "", false);
+    return 0;
+}
+
 /* A new record that could not become one: its text is a draft. */
 static void leave_scratch(struct tree *t, struct scratch *s)
 {
@@ -238,7 +266,7 @@ void tree_close(struct tree *t, struct tree_file *file)
         /* The last reads may have put an older text into the kernel's pages, after they were
          * dropped for the newer one. */
         if (rec && rec->hash != oi->hash)
-            rec->pages_hash = 0;
+            rec->pages_hash = PAGES_MIXED;
         map_remove(&t->open_inodes, file->ino);
         free(oi);
     }

@@ -20,10 +20,37 @@ struct value_node {
     uint64_t lookups; /* of the kernel */
 };
 
+/* In record.pages_hash: some of the pages may be of an older text. */
+#define PAGES_MIXED 1
+
 /* What the open files of one inode hold. The kernel has one page cache for all of them. */
 struct open_inode {
     uint64_t hash; /* of the content that its pages may hold */
     unsigned files;
+};
+
+/* The names of a directory that the kernel keeps: see pages.c. */
+struct dir_pages {
+    uint64_t version; /* of the listing that they are; 0: not known */
+    uint64_t filler;  /* whose reading brought them */
+};
+
+/* Where a search through the files of a directory is: see pages.c. */
+struct ahead {
+    struct walk *walk;   /* of the directory that was read last; a reference */
+    enum node_kind kind; /* of its files */
+    size_t index;        /* of the file that was read last */
+    int step;            /* 1 or -1: the direction */
+    unsigned run;        /* files read in a row */
+    size_t ahead;        /* files behind `index` that were put ahead */
+    size_t window;       /* how many at once */
+};
+
+/* A text of .systemefs as it was a moment ago, for files that are read without being opened. */
+struct text_shot {
+    char *text;
+    size_t len;
+    int64_t taken_ms, mtime_ns; /* mono; wall */
 };
 
 /* A file or directory of drafts/ or trash/, while the kernel knows it. */
@@ -58,6 +85,7 @@ struct tree {
     char *url, *connection;
     const char *mode_name;
     bool ending; /* tree_destroy() has begun */
+    bool no_open;
 
     struct map values; /* key of a KIND_*_FIELD node -> struct value_node */
     size_t values_sweep_at;
@@ -70,6 +98,11 @@ struct tree {
     uint64_t scratch_next, made_next;
     uint64_t last_ticket;    /* of a notification to the kernel */
     struct list files, dirs; /* that are open: a signal ends the mount under their readers */
+    struct dir_pages dir_pages[KIND_COUNT];
+    uint64_t last_filler;
+    uint64_t contents[RES_COUNT], dropped[RES_COUNT]; /* records that have changed; that are gone */
+    struct ahead ahead;
+    struct text_shot shots[TEXT_COUNT];
 };
 
 struct tree_dir {
@@ -80,9 +113,11 @@ struct tree_dir {
     size_t index;      /* where the reader that got `last_cookie` goes on */
     bool second;       /* at ID/ of walk->keys[index], ID.json is done */
     uint64_t last_cookie;
-    struct buf
-        names; /* of a FORM_SHELF directory, as it was when it was begun; each with its NUL */
-    struct list open; /* in tree.dirs */
+    /* Of a FORM_SHELF directory, as it was when it was begun; each with its NUL. */
+    struct buf names;
+    bool cache, keep_cache; /* what the kernel may do with the names */
+    uint64_t filler;        /* see pages.c; 0: what it reads is not one whole walk */
+    struct list open;       /* in tree.dirs */
 };
 
 /* How a form of node behaves. Functions that a form has no use for are NULL. */
@@ -153,12 +188,30 @@ int names_lookup(struct tree *t, struct op *op, struct node dir, const char *nam
 int names_walk(struct tree *t, struct op *op, struct node dir, struct walk **ret);
 bool names_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, bool second,
                  char name[NAME_MAX + 1], struct tree_attr *ret);
+/* The record is about to have another name, or is gone: the kernel drops the symlinks to it. */
+void names_forget(const struct tree *t, enum resource res, const struct record *rec);
 int link_getattr(struct tree *t, struct op *op, struct node n, struct tree_attr *ret);
 int link_target(const struct tree *t, struct node n, struct buf *out);
+
+/* pages: what the kernel may serve by itself */
+/* Decides what the reader of this directory gets from there (dir->cache, dir->keep_cache). */
+void pages_opendir(struct tree *t, struct tree_dir *dir);
+/* It has read all of dir->walk. */
+void pages_listed(struct tree *t, const struct tree_dir *dir);
+/* After a change or a refresh: names that have become old are dropped. */
+void pages_check(struct tree *t);
+/* It begins to read dir->walk. */
+void ahead_listed(struct tree *t, const struct tree_dir *dir);
+/* The content of a record's file is asked for: those that come next may be put ahead. */
+void ahead_read(struct tree *t, struct node n);
+void ahead_finish(struct tree *t);
 
 /* text: README, .systemefs */
 int text_getattr(struct tree *t, struct op *op, struct node n, struct tree_attr *ret);
 int text_text(struct tree *t, struct op *op, struct node n, struct buf *out);
+/* Somebody is about to read it: what changes all the time is to be of now. */
+void text_looked_up(struct tree *t, struct node n);
+void text_free_all(struct tree *t);
 extern const char tree_readme[];
 /* ctl: one line. control_prepare() finds the faults in it and waits for what it needs, so that
  * control_run() need not wait, or waits for what a refresh just before it has ended. */

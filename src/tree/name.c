@@ -116,39 +116,82 @@ int alias_lookup(struct tree *t, struct op *op, struct node dir, const char *nam
 
 /* ---- by-name/ and by-email/ ---- */
 
-/* The file name of a record in its names directory, with its id where others have the same name.
- * False when it has no name. */
-static bool file_name(struct tree *t, enum resource res, const struct record *rec, bool shared,
+/* A record's own name. */
+struct own_name {
+    enum resource res;
+    uint64_t key;
+    const char *name; /* in `text` */
+    size_t len;
+    struct buf text;
+};
+
+/* False when it has none. Always to be finished. */
+static bool own_name_init(struct own_name *own, enum resource res, const struct record *rec)
+{
+    *own = (struct own_name){.res = res, .key = rec->key};
+    buf_init(&own->text, API_TEXT_MAX);
+    bool has = record_text(rec, resource_row(res)->name_member, &own->text);
+    own->name = own->text.data ? own->text.data : "";
+    own->len = own->text.len;
+    return has;
+}
+
+static void own_name_finish(struct own_name *own)
+{
+    buf_finish(&own->text);
+}
+
+/* The name of its file in the names directory; with its id where others have the same name. */
+static void file_name(const struct tree *t, const struct own_name *own, bool shared,
                       char out[NAME_FILE_MAX + 1])
 {
-    CLEANUP(buf_cleanup) struct buf text;
-    buf_init(&text, API_TEXT_MAX);
     char id[RESOURCE_ID_TEXT_MAX + 1];
-    if (!record_text(rec, resource_row(res)->name_member, &text))
-        return false;
-    name_to_file(text.data ? text.data : "", text.len, store_id(t->store, res, rec->key, id),
-                 shared, ".json", out);
-    return true;
+    name_to_file(own->name, own->len, store_id(t->store, own->res, own->key, id), shared, ".json",
+                 out);
+}
+
+/* A symlink in there. It is believed for as long as its record is: of a change of that the kernel
+ * is told (names_forget). */
+static int name_found(struct tree *t, struct op *op, enum node_kind kind, const struct record *rec,
+                      struct tree_attr *ret)
+{
+    int r = link_found(t, op, kind, rec->key, ret);
+    ret->entry_valid_ms = store_record_valid_ms(t->store, rec);
+    return r;
 }
 
 /* Whether the id belongs into the record's file name: others have the same name, or it looks as
  * theirs does with an id ("x (5)", where 5 is one of two that are called "x"). */
-static bool needs_id(struct tree *t, enum resource res, struct walk *w, const struct record *rec)
+static bool needs_id(struct tree *t, struct walk *w, const struct own_name *own)
 {
     char file[NAME_FILE_MAX + 1];
     struct name_parts parts;
-    CLEANUP(buf_cleanup) struct buf text;
-    buf_init(&text, API_TEXT_MAX);
-    if (store_name_shared(t->store, res, w, rec))
+    if (store_name_shared(t->store, own->res, w, own->name, own->len))
         return true;
-    if (!file_name(t, res, rec, false, file) || !name_from_file(file, ".json", true, &parts) ||
-        !parts.id[0])
+    if (!own->len || own->name[own->len - 1] != ')')
         return false;
-    uint64_t key = store_key(t->store, res, parts.id);
-    const struct record *other = key && key != rec->key ? store_peek(t->store, res, key) : NULL;
-    return other && record_text(other, resource_row(res)->name_member, &text) &&
-           text.len == parts.len && memcmp(text.data ? text.data : "", parts.name, text.len) == 0 &&
-           store_name_shared(t->store, res, w, other);
+    file_name(t, own, false, file);
+    if (!name_from_file(file, ".json", true, &parts) || !parts.id[0])
+        return false;
+    uint64_t key = store_key(t->store, own->res, parts.id);
+    const struct record *other =
+        key && key != own->key ? store_peek(t->store, own->res, key) : NULL;
+    struct own_name theirs;
+    if (!other)
+        return false;
+    bool same = own_name_init(&theirs, own->res, other) && theirs.len == parts.len &&
+                memcmp(theirs.name, parts.name, parts.len) == 0 &&
+                store_name_shared(t->store, own->res, w, parts.name, parts.len);
+    own_name_finish(&theirs);
+    return same;
+}
+
+static bool called(const struct tree *t, const struct own_name *own, bool shared, const char *name,
+                   int (*compare)(const char *, const char *))
+{
+    char expected[NAME_FILE_MAX + 1];
+    file_name(t, own, shared, expected);
+    return compare(expected, name) == 0;
 }
 
 /* Whether `name` is how the record of this key is called. */
@@ -158,26 +201,23 @@ static int check_name(struct tree *t, struct op *op, struct node dir, uint64_t k
     const struct shape *shape = shape_of(dir.kind);
     struct record *rec;
     struct walk *w;
-    char expected[NAME_FILE_MAX + 1];
-    bool same;
+    struct own_name own;
+    bool listed = !resource_row(shape->res)->name_filter;
     int r = store_record(t->store, op, shape->res, key, &rec);
-    if (r != 0)
-        return r;
-    if (resource_row(shape->res)->name_filter) {
-        /* Whether it shares its name only the whole listing tells: so it is found with its id and
-         * without, and one request is enough. */
-        same =
-            (file_name(t, shape->res, rec, false, expected) && strcasecmp(expected, name) == 0) ||
-            (file_name(t, shape->res, rec, true, expected) && strcasecmp(expected, name) == 0);
-        return same ? link_found(t, op, shape->entry, key, ret) : -ENOENT;
+    if (r == 0 && listed) {
+        r = store_walk_whole(t->store, op, store_listing(t->store, shape->res, -1, 0), &w);
+        rec = store_peek(t->store, shape->res, key);
     }
-    r = store_walk_whole(t->store, op, store_listing(t->store, shape->res, -1, 0), &w);
-    rec = store_peek(t->store, shape->res, key);
     if (r != 0 || !rec)
         return r ? r : -ENOENT;
-    same = file_name(t, shape->res, rec, needs_id(t, shape->res, w, rec), expected) &&
-           strcmp(expected, name) == 0;
-    return same ? link_found(t, op, shape->entry, key, ret) : -ENOENT;
+    bool same = own_name_init(&own, shape->res, rec);
+    if (same && listed)
+        same = called(t, &own, needs_id(t, w, &own), name, strcmp);
+    else if (same) /* Whether it shares its name only the whole listing tells: so it is found with
+                    * its id and without, and one request is enough. */
+        same = called(t, &own, false, name, strcasecmp) || called(t, &own, true, name, strcasecmp);
+    own_name_finish(&own);
+    return same ? name_found(t, op, shape->entry, rec, ret) : -ENOENT;
 }
 
 int names_lookup(struct tree *t, struct op *op, struct node dir, const char *name,
@@ -223,9 +263,33 @@ bool names_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, bool 
 {
     const struct shape *shape = shape_of(dir->node.kind);
     const struct record *rec = store_peek(t->store, shape->res, key);
-    if (second || !rec ||
-        !file_name(t, shape->res, rec, needs_id(t, shape->res, dir->walk, rec), name))
+    struct own_name own;
+    if (second || !rec)
         return false;
-    link_found(t, NULL, shape->entry, key, ret);
-    return true;
+    bool has = own_name_init(&own, shape->res, rec);
+    if (has) {
+        file_name(t, &own, needs_id(t, dir->walk, &own), name);
+        name_found(t, NULL, shape->entry, rec, ret);
+    }
+    own_name_finish(&own);
+    return has;
+}
+
+void names_forget(const struct tree *t, enum resource res, const struct record *rec)
+{
+    char name[NAME_FILE_MAX + 1];
+    struct own_name own;
+    if (!t->kernel || !t->kernel->forget_name || !resource_row(res)->name_member)
+        return;
+    bool has = own_name_init(&own, res, rec);
+    for (enum node_kind kind = KIND_ROOT + 1; kind < KIND_COUNT; kind++) {
+        if (!has || shape_of(kind)->form != FORM_NAMES || shape_of(kind)->res != res)
+            continue;
+        const struct node dir = {.kind = kind, .key = 1};
+        for (int shared = 0; shared <= 1; shared++) {
+            file_name(t, &own, shared, name);
+            t->kernel->forget_name(t->kernel->data, node_ino(dir), name);
+        }
+    }
+    own_name_finish(&own);
 }

@@ -2,9 +2,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "internal.h"
 #include "systemefs/codec/time.h"
+
+#define SHOT_MS 10000
 
 static int print_readme(struct tree *t UNUSED, struct buf *out)
 {
@@ -43,6 +46,7 @@ enum figure {
     RECORD_BYTES,
     LISTINGS,
     OPERATIONS,
+    KERNEL_REQUESTS,
     REQUESTS_WAITING,
     REQUESTS_SENT,
     REQUESTS,
@@ -67,6 +71,7 @@ static const struct {
     [RECORD_BYTES] = {"bytes-cached", "record_bytes_cached", "gauge", "Bytes of their text."},
     [LISTINGS] = {"listings-known", "listings_known", "gauge", "Collections and parts of collections looked at."},
     [OPERATIONS] = {"operations-under-way", "operations", "gauge", "File operations under way."},
+    [KERNEL_REQUESTS] = {"kernel-requests", "kernel_requests_total", "counter", "Requests of the kernel: what its caches did not answer."},
     [REQUESTS_WAITING] = {"requests-waiting", "requests_waiting", "gauge", "API requests that wait to be sent."},
     [REQUESTS_SENT] = {"requests-under-way", "requests_sent", "gauge", "API requests that wait for their answer."},
     [REQUESTS] = {"requests-made", "requests_total", "counter", "API requests since the start, retries included."},
@@ -96,6 +101,7 @@ static void get_figures(struct tree *t, int64_t v[FIGURE_COUNT], struct journal_
     v[RECORD_BYTES] = (int64_t)store.bytes;
     v[LISTINGS] = (int64_t)store.listings;
     v[OPERATIONS] = store.operations;
+    v[KERNEL_REQUESTS] = t->kernel && t->kernel->requests ? (int64_t)*t->kernel->requests : -1;
     v[REQUESTS_WAITING] = net.waiting;
     v[REQUESTS_SENT] = net.sent;
     v[REQUESTS] = (int64_t)journal->requests;
@@ -163,21 +169,61 @@ static const struct {
 };
 _Static_assert(ARRAY_SIZE(texts) == TEXT_COUNT, "a row for each text");
 
-int text_text(struct tree *t, struct op *op UNUSED, struct node n, struct buf *out)
+/*
+ * Where files are read without being opened, the kernel asks for a text in pieces: first its size,
+ * then its bytes, then whether there are more. One that changes all the time stands still
+ * meanwhile: from the moment that its name is looked up, which each open does (`anew`), for a
+ * while. NULL: not needed, or no memory.
+ */
+static const struct text_shot *shot_of(struct tree *t, struct node n, bool anew)
 {
-    return texts[shape_of(n.kind)->text].print(t, out);
+    enum node_text kind = shape_of(n.kind)->text;
+    struct text_shot *shot = &t->shots[kind];
+    int64_t now = clock_mono_ms(t->clock);
+    if (!t->no_open || !texts[kind].changes)
+        return NULL;
+    if (!anew && shot->text && now - shot->taken_ms < SHOT_MS)
+        return shot;
+    struct buf text;
+    buf_init(&text, TREE_TEXT_MAX);
+    free(shot->text);
+    *shot = (struct text_shot){.taken_ms = now, .mtime_ns = clock_wall_ns(t->clock)};
+    if (texts[kind].print(t, &text) == 0)
+        shot->text = buf_take(&text, &shot->len);
+    buf_finish(&text);
+    return shot->text ? shot : NULL;
 }
 
-int text_getattr(struct tree *t, struct op *op, struct node n, struct tree_attr *ret)
+int text_text(struct tree *t, struct op *op UNUSED, struct node n, struct buf *out)
 {
+    const struct text_shot *shot = shot_of(t, n, false);
+    return shot ? buf_append(out, shot->text, shot->len)
+                : texts[shape_of(n.kind)->text].print(t, out);
+}
+
+void text_looked_up(struct tree *t, struct node n)
+{
+    shot_of(t, n, true);
+}
+
+int text_getattr(struct tree *t, struct op *op UNUSED, struct node n, struct tree_attr *ret)
+{
+    const struct text_shot *shot = shot_of(t, n, false);
     CLEANUP(buf_cleanup) struct buf text;
     buf_init(&text, TREE_TEXT_MAX);
     attr_init(t, n, ret);
-    int r = text_text(t, op, n, &text);
-    ret->size = text.len;
+    int r = shot ? 0 : texts[shape_of(n.kind)->text].print(t, &text);
+    ret->size = shot ? shot->len : text.len;
     if (texts[shape_of(n.kind)->text].changes) {
         ret->attr_valid_ms = 0;
-        ret->mtime_ns = clock_wall_ns(t->clock);
+        ret->entry_valid_ms = t->no_open ? 0 : ret->entry_valid_ms;
+        ret->mtime_ns = shot ? shot->mtime_ns : clock_wall_ns(t->clock);
     }
     return r;
+}
+
+void text_free_all(struct tree *t)
+{
+    for (size_t i = 0; i < TEXT_COUNT; i++)
+        free(t->shots[i].text);
 }

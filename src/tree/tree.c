@@ -61,6 +61,7 @@ int tree_create(const struct tree_options *options, struct tree **ret)
         .mode_name = options->mode_name,
         .values_sweep_at = 1024,
         .shelf = options->shelf,
+        .no_open = options->no_open,
         .bases = bases_create(options->clock),
     };
     list_init(&t->files);
@@ -89,6 +90,8 @@ void tree_destroy(struct tree *t)
     map_for_each(slot, &t->open_inodes)
         free(slot->value);
     map_finish(&t->open_inodes);
+    ahead_finish(t);
+    text_free_all(t);
     scratch_free_all(t);
     kept_free_all(t);
     bases_destroy(t->bases);
@@ -142,6 +145,8 @@ int tree_lookup(struct tree *t, struct op *op, uint64_t parent, const char *name
     if (child != KIND_ROOT && !absent_here(t, child)) {
         struct node n = {.kind = child, .key = dir.key};
         attr_init(t, n, ret);
+        if (shape_of(child)->form == FORM_TEXT)
+            text_looked_up(t, n);
         return form_of(n)->getattr(t, op, n, ret);
     }
     const struct scratch *s = list_empty(&t->scratch) ? NULL : scratch_find(t, parent, name);
@@ -278,16 +283,19 @@ void tree_store_changed(void *data, enum resource res, uint64_t key)
 {
     struct tree *t = *(struct tree **)data;
     struct record *rec = t ? store_peek(t->store, res, key) : NULL;
-    if (rec)
-        record_changed(t, res, rec);
+    if (!rec)
+        return;
+    t->contents[res]++;
+    record_changed(t, res, rec);
 }
 
 void tree_store_replacing(void *data, enum resource res, const struct record *rec)
 {
     struct tree *t = *(struct tree **)data;
-    if (t)
-        bases_replacing(t->bases, node_ino(record_node(res, rec->key)), rec->hash, rec->text,
-                        rec->len);
+    if (!t)
+        return;
+    bases_replacing(t->bases, node_ino(record_node(res, rec->key)), rec->hash, rec->text, rec->len);
+    names_forget(t, res, rec);
 }
 
 void tree_store_gone(void *data, enum resource res, uint64_t key)
@@ -296,6 +304,7 @@ void tree_store_gone(void *data, enum resource res, uint64_t key)
     if (!t)
         return;
     const struct node n = record_node(res, key);
+    t->dropped[res]++;
     /* The name under which it was made is free again: it may be restored there. */
     list_for_each_safe(it, &t->scratch) {
         struct scratch *name = CONTAINER_OF(it, struct scratch, all);
@@ -314,4 +323,5 @@ static void refresh_each(void *data, enum resource res, struct record *rec)
 void tree_refresh_all(struct tree *t)
 {
     store_refresh_all(t->store, refresh_each, t);
+    pages_check(t);
 }

@@ -201,10 +201,28 @@ static void test_by_listing(void **state UNUSED)
     op_begin(w.store, &run.op);
     assert_int_equal(store_walk_whole(w.store, &run.op, run.listing, &walk), 0);
     op_end(&run.op);
-    assert_true(store_name_shared(w.store, RES_TAG, walk, store_peek(w.store, RES_TAG, 900)));
-    assert_true(store_name_shared(w.store, RES_TAG, walk, store_peek(w.store, RES_TAG, 901)));
-    assert_false(store_name_shared(w.store, RES_TAG, walk, store_peek(w.store, RES_TAG, 902)));
-    assert_false(store_name_shared(w.store, RES_TAG, walk, store_peek(w.store, RES_TAG, 905)));
+    assert_true(store_name_shared(w.store, RES_TAG, walk, "twice", 5));
+    assert_false(store_name_shared(w.store, RES_TAG, walk, "Twice", 5));
+    assert_false(store_name_shared(w.store, RES_TAG, walk, "tag-77", 6));
+    assert_false(store_name_shared(w.store, RES_TAG, walk, "", 0));
+    world_finish(&w);
+}
+
+/* A tag that was called otherwise elsewhere was found under its old name only, until the listing was
+ * walked again, though the record was known to have the new one. */
+static void test_renamed_elsewhere(void **state UNUSED)
+{
+    struct world w;
+    init(&w, TTL);
+    world_put(&w, RES_TAG, "{\"id\":5,\"name\":\"old\"}");
+    assert_int_equal(world_find(&w, RES_TAG, "old"), 0);
+    world_put(&w, RES_TAG, "{\"id\":5,\"name\":\"new\"}");
+    store_refresh_record(w.store, RES_TAG, 5);
+    assert_int_equal(world_record(&w, RES_TAG, "5"), 0);
+    assert_int_equal(world_find(&w, RES_TAG, "new"), 0);
+    assert_int_equal(w.key, 5);
+    assert_int_equal(world_find(&w, RES_TAG, "old"), -ENOENT);
+    assert_int_equal(world_requests(&w), 2);
     world_finish(&w);
 }
 
@@ -249,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_refresh),
         cmocka_unit_test(test_by_listing),
+        cmocka_unit_test(test_renamed_elsewhere),
         cmocka_unit_test(test_by_listing_ttl_zero),
         cmocka_unit_test(test_cap),
     };

@@ -37,6 +37,17 @@ static void kernel_forget_name(void *data, uint64_t parent UNUSED, const char *n
     snprintf(g->forgotten, sizeof(g->forgotten), "%s", name);
 }
 
+static void kernel_push(void *data, uint64_t ino, char *text, size_t len)
+{
+    struct grove *g = data;
+    g->pushed++;
+    g->pushed_ino = ino;
+    assert_true(len < sizeof(g->pushed_text));
+    memcpy(g->pushed_text, text, len);
+    g->pushed_text[len] = '\0';
+    free(text);
+}
+
 void grove_init(struct grove *g, const struct grove_options *options)
 {
     *g = (struct grove){0};
@@ -46,6 +57,7 @@ void grove_init(struct grove *g, const struct grove_options *options)
         .invalidate = kernel_invalidate,
         .done = kernel_done,
         .forget_name = kernel_forget_name,
+        .push = kernel_push,
         .queue = &g->queue,
         .data = g,
     };
@@ -78,6 +90,7 @@ void grove_init(struct grove *g, const struct grove_options *options)
         .mode_name = options->gateway ? "gateway" : "direct",
         .shelf = g->w.shelf,
         .delete_limit = options->delete_limit,
+        .no_open = options->no_open,
     };
     assert_int_equal(tree_create(&tree, &g->tree), 0);
 }
@@ -330,6 +343,31 @@ int grove_list(struct grove *g, const char *path, size_t room)
         assert_int_equal(strncmp(out.data, ".\n..\n", 5), 0);
         memmove(out.data, out.data + 5, out.len - 4);
     }
+    keep_text(g, &out);
+    return r;
+}
+
+void grove_opendir(struct grove *g, const char *path, struct tree_dir **ret)
+{
+    assert_int_equal(grove_path(g, path), 0);
+    struct grove_call c = {.ino = g->attr.ino};
+    assert_int_equal(call_run(g, &c, run_opendir), 0);
+    *ret = c.dir;
+}
+
+static int run_read_closed(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    buf_reset(c->out);
+    return tree_read_closed(c->g->tree, &run->op, c->ino, c->out);
+}
+
+int grove_read_closed(struct grove *g, uint64_t ino)
+{
+    struct buf out;
+    buf_init(&out, TREE_TEXT_MAX);
+    struct grove_call c = {.ino = ino, .out = &out};
+    int r = call_run(g, &c, run_read_closed);
     keep_text(g, &out);
     return r;
 }

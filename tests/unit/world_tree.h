@@ -32,6 +32,9 @@ struct grove {
     uint64_t tickets_done; /* up to this one */
     uint64_t last_ino;
     char forgotten[NAME_MAX + 1]; /* the last name that it was told to forget */
+    unsigned pushed;              /* files whose text it was given */
+    uint64_t pushed_ino;          /* of the last one */
+    char pushed_text[4096];
 
     int caller; /* thread of the calls to come; 0: not known */
 
@@ -51,6 +54,7 @@ struct grove_options {
     int64_t ttl_ms;
     bool gateway;
     bool kernel;
+    bool no_open;
     bool no_disk;
     bool dry_run;
     unsigned delete_limit;
@@ -71,6 +75,10 @@ int grove_open(struct grove *g, uint64_t ino, int flags, struct tree_file **ret)
 /* To a file that takes commands. */
 int grove_write(struct grove *g, uint64_t ino, const char *text);
 int grove_getxattr(struct grove *g, uint64_t ino, const char *name);
+/* The directory's inode; what the kernel may do with its names is asked of *ret. */
+void grove_opendir(struct grove *g, const char *path, struct tree_dir **ret);
+/* A file that is read without being opened; its text is g->text. */
+int grove_read_closed(struct grove *g, uint64_t ino);
 /* One readdir(): at most `room` entries behind *cookie, which moves on. The number of entries, or
  * -errno; their names are appended to `out`, each with a newline. */
 int grove_readdir(struct grove *g, struct tree_dir *dir, uint64_t *cookie, size_t room,

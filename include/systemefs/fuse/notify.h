@@ -7,13 +7,18 @@
  * calls, one after the other. Each has a ticket; tickets are done in order. When some are done, a
  * descriptor becomes readable and notify_collect() wakes the operations that wait for them.
  *
- * For inodes a READ is never parked, so that thread never waits for long. A name is another matter:
- * notify_inval_entry() takes the lock of the directory, which the kernel holds for as long as a
- * lookup in it is parked here: one slow request would hold up every other file's news. So names
- * have a queue and a thread of their own, nobody waits for them, and only one thing needs them: a
- * record that was renamed to a scratch name, where the kernel has moved its entry. A record that is
- * gone needs no such call: its inode is invalidated, the next use of it is answered ESTALE, and
- * that makes the kernel look the name up again.
+ * The same goes for fuse_lowlevel_notify_store(), which puts a text into the kernel's pages before
+ * it is asked for. It goes through the queue of the inodes, so that of two contents the later one
+ * comes last. It cannot meet what a person writes: files that are written do not use the pages.
+ *
+ * For inodes a READ is never parked (but with "ro", where nobody waits for this thread), so it
+ * never waits for long. A name is another matter: notify_inval_entry() takes the lock of the
+ * directory, which the kernel holds for as long as a lookup in it is parked here: one slow request
+ * would hold up every other file's news. So names have a queue and a thread of their own, nobody
+ * waits for them, and only two things need them: a record that was renamed to a scratch name, where
+ * the kernel has moved its entry, and the symlinks to a record that is called otherwise by now. A
+ * record that is gone needs no such call: its inode is invalidated, the next use of it is answered
+ * ESTALE, and that makes the kernel look the name up again.
  *
  * The queues are the only data that threads share, under the only lock of the program.
  *
@@ -30,7 +35,9 @@
 struct fuse_session;
 struct notify;
 
-int notify_create(struct fuse_session *session, struct store *store, struct notify **ret);
+/* `requests`: for tree_kernel; it must live as long. */
+int notify_create(struct fuse_session *session, struct store *store, const uint64_t *requests,
+                  struct notify **ret);
 /* What is still queued is dropped, the thread is joined. Accepts NULL. */
 void notify_destroy(struct notify *n);
 

@@ -30,7 +30,8 @@ struct session_options {
     const struct clock *clock;
     const char *fuse_options; /* for libfuse: fsname, subtype, what the person asked for */
     bool fuse_debug;
-    uid_t uid; /* owner shown of every file */
+    bool no_open; /* as in tree_options */
+    uid_t uid;    /* owner shown of every file */
     gid_t gid;
     /* The kernel has taken up the mount: it answers now. */
     void (*ready)(void *data);

@@ -55,8 +55,8 @@ struct store_options {
      * work: the callee only takes note. May be NULL. */
     void (*changed)(void *data, enum resource res, uint64_t key);
     void (*gone)(void *data, enum resource res, uint64_t key);
-    /* Its content is about to be replaced by another one: the last moment to look at it. May be
-     * NULL. */
+    /* Its content is about to be replaced by another one, or dropped: the last moment to look at it.
+     * May be NULL. */
     void (*replacing)(void *data, enum resource res, const struct record *rec);
     void *data;
 
@@ -100,7 +100,7 @@ struct record {
     int64_t mtime_ns;   /* when this content was first seen; at first the record's own date */
     int64_t fetched_ms; /* mono time of the answer */
     uint64_t hash;      /* of the text */
-    /* For the layer above, about the kernel: the content that its pages hold (0: not known), the
+    /* For the layer above, about the kernel: the content that its pages hold (0: none), the
      * ticket of the notification that takes an older content out of its cache (0: none), whether
      * it was ever told anything, and whether the content has changed since it was last opened. */
     uint64_t pages_hash, kernel_ticket;
@@ -207,6 +207,10 @@ int store_record_in(struct store *s, struct op *op, struct listing *l, uint64_t 
                     struct record **ret);
 /* Milliseconds for which a complete walk is fresh; 0 when there is none. */
 int64_t store_listing_valid_ms(const struct store *s, const struct listing *l);
+/* A number that is another one whenever it was walked or changed; 0 unless its complete walk is
+ * fresh, and is `w` (NULL: whichever). */
+uint64_t store_listing_version(const struct store *s, const struct listing *l,
+                               const struct walk *w);
 /* Wall time of the last change that was seen in it, 0 when none was. */
 int64_t listing_changed_ns(const struct listing *l);
 
@@ -216,9 +220,9 @@ int64_t listing_changed_ns(const struct listing *l);
  * it: -ENOENT, with a reason that names the way out. */
 int store_find(struct store *s, struct op *op, enum resource res, const char *name, size_t len,
                uint64_t *ret_key);
-/* Whether more than one record of a complete walk has the name of this record. */
-bool store_name_shared(struct store *s, enum resource res, struct walk *w,
-                       const struct record *rec);
+/* Whether more than one record of a complete walk has this name. */
+bool store_name_shared(struct store *s, enum resource res, struct walk *w, const char *name,
+                       size_t len);
 
 /* ---- refresh ---- */
 

@@ -39,6 +39,10 @@ struct tree_kernel {
     /* A name in that directory means something else than the kernel has made of it. Never waits.
      * May be NULL. */
     void (*forget_name)(void *data, uint64_t parent, const char *name);
+    /* The content of this inode, before it is asked for; `text` is the callee's, to be freed. Comes
+     * to the kernel before whatever is invalidated afterwards. Never waits. May be NULL. */
+    void (*push)(void *data, uint64_t ino, char *text, size_t len);
+    const uint64_t *requests; /* how many it has made of us; NULL: not counted */
     void *data;
 };
 
@@ -56,6 +60,8 @@ struct tree_options {
     const char *connection; /* or NULL */
     struct shelf *shelf;    /* drafts and trash */
     unsigned delete_limit;  /* see store/brake */
+    bool no_open; /* nothing is written, and the kernel does not tell which files it opens: they are
+                   * read with tree_read_closed() */
 };
 
 int tree_create(const struct tree_options *options, struct tree **ret);
@@ -121,6 +127,9 @@ void tree_close(struct tree *t, struct tree_file *file);
 /* What stat(2) shows to whoever reads that open file: its own size, not that of a newer content.
  * Asks nothing. */
 void tree_file_attr(struct tree *t, const struct tree_file *file, struct tree_attr *ret);
+/* The whole text of a file that was not opened. It is that of the size that was told last, or the
+ * kernel has been told since that there is another. */
+int tree_read_closed(struct tree *t, struct op *op, uint64_t ino, struct buf *out);
 /* The bytes at `offset`; they live until the next call. */
 void tree_read(const struct tree_file *file, size_t offset, size_t size, const char **ret,
                size_t *ret_len);
@@ -166,6 +175,9 @@ void tree_set_mtime(struct tree *t, uint64_t ino, int64_t mtime_ns);
 
 struct tree_dir;
 int tree_opendir(struct tree *t, struct op *op, uint64_t ino, struct tree_dir **ret);
+/* Whether the kernel may keep the names that are read; whether those that it has are still good. */
+bool tree_dir_cache(const struct tree_dir *dir);
+bool tree_dir_keep_cache(const struct tree_dir *dir);
 void tree_closedir(struct tree *t, struct tree_dir *dir);
 /* One entry. `attr->attr_valid_ms` below 0: only ino and the type are known. Returns false when
  * there is no room for it (it will be asked for again). */
