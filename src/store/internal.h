@@ -1,6 +1,7 @@
 /* store/internal: what the files of the store share, and nobody else sees. */
 #pragma once
 
+#include "systemefs/base/slab.h"
 #include "systemefs/store/store.h"
 
 /* How a fetch failed, kept where its result would be. */
@@ -31,6 +32,15 @@ struct fetch {
     struct find *find;       /* of a search */
     struct save *save;       /* that looks for what it has made */
     struct segment *segment; /* of a walk that is split */
+};
+
+/* What there is of a record only while it is asked for, or not known. */
+struct asking {
+    struct record *rec;
+    enum resource res;
+    struct fetch *fetch;     /* under way */
+    struct trouble *trouble; /* how the last fetch failed */
+    struct list unknown;     /* among those without a text */
 };
 
 struct listing {
@@ -89,6 +99,9 @@ struct store {
 
     struct map interned; /* key -> char * */
     struct map records[RES_COUNT];
+    struct slab record_slab;
+    struct origin *last_origin; /* of the record that came last; a reference */
+    struct origin nowhere;      /* of a record that nothing is known of yet */
     uint64_t record_count, record_bytes;
     struct list unknown; /* records without a text, oldest first */
     size_t unknown_count;
@@ -147,6 +160,20 @@ bool fetch_answers(const struct store *s, const struct record *rec);
 struct record *record_slot(struct store *s, enum resource res, uint64_t key);
 struct record *record_lookup(const struct store *s, enum resource res, uint64_t key);
 bool record_fresh(const struct store *s, const struct record *rec, const struct op *op);
+/* The moment's state of a record, made when there is none. NULL: no memory. */
+struct asking *record_asking(struct record *rec, enum resource res);
+/* It goes once the record is known, and nothing is under way. */
+void record_asking_ends(struct record *rec);
+void record_trouble_set(struct store *s, enum resource res, struct record *rec,
+                        const struct api_failure *failure);
+static inline struct fetch *record_fetch(const struct record *rec)
+{
+    return rec->asking ? rec->asking->fetch : NULL;
+}
+static inline struct trouble *record_trouble(const struct record *rec)
+{
+    return rec->asking ? rec->asking->trouble : NULL;
+}
 void record_free_all(struct store *s);
 
 /* Walks. An empty one; NULL: no memory. */

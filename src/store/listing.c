@@ -481,9 +481,9 @@ int listing_record(struct store *s, struct op *op, struct listing *l, uint64_t k
         rec = record_slot(s, l->res, key);
     if (!rec)
         return op_fail(op, -ENOMEM, "no memory");
-    if (rec->trouble && trouble_applies(s, rec->trouble, op, false))
-        return trouble_fail(op, rec->trouble);
-    return fetch_answers(s, rec) ? fetch_wait(rec->fetch, op, NET_PERSON)
+    if (trouble_applies(s, record_trouble(rec), op, false))
+        return trouble_fail(op, record_trouble(rec));
+    return fetch_answers(s, rec) ? fetch_wait(record_fetch(rec), op, NET_PERSON)
                                  : record_around(s, op, l, rec, false);
 }
 

@@ -26,12 +26,14 @@ int store_create(const struct store_options *options, struct store **ret)
         .shelf = options->shelf,
         .access_type = options->access_type,
         .dry_run = options->dry_run,
+        .nowhere = {.refs = 1},
     };
     list_init(&s->saves);
     list_init(&s->ops);
     list_init(&s->ready);
     list_init(&s->fetches);
     list_init(&s->unknown);
+    slab_init(&s->record_slab, sizeof(struct record));
     list_init(&s->finds_lru);
     buf_init(&s->scratch, API_TEXT_MAX);
     *ret = s;

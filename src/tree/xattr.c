@@ -53,7 +53,7 @@ static bool print_moment(struct tree *t, int64_t mono_ms, struct buf *out)
 static bool xattr_fetched(struct tree *t, struct node n, struct buf *out)
 {
     const struct record *rec = record_of(t, n);
-    return rec && print_moment(t, rec->fetched_ms, out);
+    return rec && print_moment(t, rec->origin->fetched_ms, out);
 }
 
 static bool xattr_expires(struct tree *t, struct node n, struct buf *out)

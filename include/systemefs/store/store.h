@@ -4,7 +4,7 @@
  * Three kinds of knowledge, each asked for by a call that answers from memory or parks the
  * operation (see store/op):
  *
- *   records    the text of one record, kept compact; one allocation each
+ *   records    the text of one record, kept compact
  *   listings   the keys of a collection, or of a part of it, in the API's own order
  *   names      which record has this human name
  *
@@ -50,7 +50,8 @@ struct store_options {
     const struct clock *clock;
     int64_t ttl_ms;
     int64_t timeout_ms;
-    unsigned jobs; /* requests that may be under way at once; 2 or less: long listings are not split */
+    unsigned
+        jobs; /* requests that may be under way at once; 2 or less: long listings are not split */
     /* A record has another content than before, or is gone. Called in the middle of the store's
      * work: the callee only takes note. May be NULL. */
     void (*changed)(void *data, enum resource res, uint64_t key);
@@ -95,33 +96,38 @@ const char *store_id(const struct store *s, enum resource res, uint64_t key,
 
 /* ---- records ---- */
 
+/* Where what is known of a record came from; shared by all that came in the same answer. */
+struct origin {
+    uint64_t asked, answered; /* sequence numbers */
+    int64_t fetched_ms;       /* mono time of the answer */
+    uint32_t listing;         /* id of the listing that it is in, 0: none */
+    uint32_t walk;            /* that brought it, 0: none */
+    uint32_t refs;
+};
+
+/* Small: an account may have a million. What is there for a moment only is behind `asking`. */
 struct record {
     uint64_t key;
-    int64_t mtime_ns;   /* when this content was first seen; at first the record's own date */
-    int64_t fetched_ms; /* mono time of the answer */
-    uint64_t hash;      /* of the text */
+    int64_t mtime_ns;      /* when this content was first seen; at first the record's own date */
+    uint64_t hash;         /* of the text */
+    struct origin *origin; /* never NULL */
+    char *text;            /* compact JSON, checked; NUL-terminated */
+    uint32_t len;          /* bytes of text */
+    uint32_t size;         /* bytes of the file: the pretty form */
     /* For the layer above, about the kernel: the content that its pages hold (0: none), the
      * ticket of the notification that takes an older content out of its cache (0: none), whether
      * it was ever told anything, and whether the content has changed since it was last opened. */
     uint64_t pages_hash, kernel_ticket;
     bool kernel_told, kernel_behind;
-    uint32_t len;    /* bytes of text */
-    uint32_t size;   /* bytes of the file: the pretty form */
     uint8_t changes; /* of its content in quick succession, the last at mtime_ns */
-    bool stale;      /* served past its time, because the API is away */
+    bool stale : 1;  /* served past its time, because the API is away */
 
     /* private */
-    bool present;       /* there is a text; otherwise absent or not yet known */
-    bool absent;        /* the API said that there is no such record */
-    bool expired;       /* by store_refresh_*() */
-    bool around_failed; /* asking for the page around it did not settle whether it exists */
-    uint32_t listing;   /* id of the listing whose walk brought it, 0: none */
-    uint32_t walk;
-    uint64_t asked, answered; /* sequence numbers */
-    struct fetch *fetch;      /* under way */
-    struct trouble *trouble;  /* how the last fetch failed */
-    struct list unknown;      /* among those without a text */
-    char text[];              /* compact JSON, checked; NUL-terminated */
+    bool present : 1;       /* there is a text; otherwise absent or not yet known */
+    bool absent : 1;        /* the API said that there is no such record */
+    bool expired : 1;       /* by store_refresh_*() */
+    bool around_failed : 1; /* asking for the page around it did not settle whether it exists */
+    struct asking *asking;  /* while it is asked for, has failed, or has no text; or NULL */
 };
 
 static inline struct json record_json(const struct record *rec)
