@@ -2,8 +2,8 @@
 
 _systemefs_options='help version foreground debug single_thread
     log_level= config= account= auth= key_file= key_command= connection= api_url= ctrl_url= cacert=
-    insecure_http ttl= timeout= jobs= reserve= delete_limit= access_type= ro rw dry_run sandbox
-    sandbox_args= uid= gid= umask= nonempty allow_other allow_root auto_unmount default_permissions
+    insecure_http ttl= timeout= jobs= reserve= cache_size= delete_limit= access_type= ro rw dry_run
+    sandbox sandbox_args= uid= gid= umask= nonempty allow_other allow_root auto_unmount default_permissions
     fsname= subtype= max_read= sync async dirsync atime noatime dev nodev suid nosuid exec noexec
     context= fscontext= defcontext= rootcontext= defaults auto noauto user nouser users nousers
     owner group nofail _netdev comment= x-* relatime norelatime strictatime nostrictatime diratime

@@ -9,8 +9,8 @@ complete -c systemefs -s s -l single_thread -d "taken for FUSE's sake"
 
 # With a value
 for name in log_level config account auth key_file key_command connection api_url ctrl_url cacert \
-        ttl timeout jobs reserve delete_limit access_type sandbox_args uid gid umask fsname \
-        subtype max_read context fscontext defcontext rootcontext comment
+        ttl timeout jobs reserve cache_size delete_limit access_type sandbox_args uid gid umask \
+        fsname subtype max_read context fscontext defcontext rootcontext comment
     complete -c systemefs -s o -x -a "$name="
     complete -c systemefs -l $name -x
 end

@@ -158,6 +158,8 @@ static int build(struct program *p)
         .changed = tree_store_changed,
         .gone = tree_store_gone,
         .replacing = tree_store_replacing,
+        .evicting = tree_store_evicting,
+        .cache_size = o->cache_size,
         .data = &p->tree,
         .shelf = p->shelf,
         .access_type = o->access_type,

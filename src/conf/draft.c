@@ -176,6 +176,24 @@ static int set_number(struct draft *d, const struct option_row *row, const char 
     return 0;
 }
 
+/* Digits, and perhaps one letter: times 1024, once, twice or thrice. */
+static int set_size(struct draft *d, const struct option_row *row, const char *value,
+                    struct buf *why)
+{
+    static const char letters[] = "KMG";
+    size_t len = strlen(value);
+    const char *letter = len ? strchr(letters, toupper((unsigned char)value[len - 1])) : NULL;
+    unsigned shift = letter && *letter ? 10 * (unsigned)(letter - letters + 1) : 0;
+    char digits[24];
+    uint64_t n;
+    snprintf(digits, sizeof(digits), "%.*s", (int)MIN(len - (shift > 0), sizeof(digits)), value);
+    if (len >= sizeof(digits) || !parse_digits(digits, 10, UINT64_C(1) << 40, &n) ||
+        n > (UINT64_C(1) << 50) >> shift)
+        return refuse_value(row, value, "a number of bytes, or one with K, M or G behind it", why);
+    *(uint64_t *)row_member(d, row) = n << shift;
+    return 0;
+}
+
 static int set_owner(struct draft *d, const struct option_row *row, const char *value,
                      struct buf *why)
 {
@@ -324,6 +342,8 @@ static int set_value(struct draft *d, const struct option_row *row, const char *
     case OPTION_SECONDS:
     case OPTION_OCTAL:
         return set_number(d, row, value, why);
+    case OPTION_SIZE:
+        return set_size(d, row, value, why);
     case OPTION_USER:
     case OPTION_GROUP:
         return set_owner(d, row, value, why);

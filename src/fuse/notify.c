@@ -48,7 +48,7 @@ struct notify {
     bool stop;
 };
 
-static int store_text(struct notify *n, const struct news *news)
+static int push_text(struct notify *n, const struct news *news)
 {
     struct fuse_bufvec bytes = FUSE_BUFVEC_INIT(news->len);
     bytes.buf[0].mem = news->text;
@@ -58,7 +58,7 @@ static int store_text(struct notify *n, const struct news *news)
 static void tell(struct notify *n, const struct news *news)
 {
     struct fuse_session *s = n->session;
-    int r = news->text ? store_text(n, news)
+    int r = news->text ? push_text(n, news)
             : news->name[0]
                 ? fuse_lowlevel_notify_inval_entry(s, news->ino, news->name, strlen(news->name))
                 : fuse_lowlevel_notify_inval_inode(s, news->ino, 0, 0);

@@ -141,15 +141,17 @@ static void around_ended(struct fetch *f, const struct api_answer *answer)
     if (met)
         return;
     /* Everything in the page lies behind it, as asked: had it existed, it would be the first. An
-     * empty page proves nothing: a server may answer one to a cursor that it does not know. */
-    if (inside && answer->count)
+     * empty page proves nothing: a server may answer one to a cursor that it does not know. Nor
+     * does a page of a part: it may have left that. */
+    if (inside && answer->count && f->listing->filter < 0)
         record_put_absent(s, f->res, f->key, f->asked);
     else if ((rec = record_lookup(s, f->res, f->key)))
         rec->around_failed = true;
 }
 
-int record_around(struct store *s, struct op *op, struct listing *l, struct record *rec,
-                  bool ascending)
+/* Asks for a page of a listing that is to have the record in it; `like` says how. */
+static int ask_around(struct store *s, struct op *op, struct listing *l, struct record *rec,
+                      const struct fetch *like)
 {
     struct asking *asking = record_asking(rec, l->res);
     struct fetch *f = asking ? fetch_new(s, around_ended) : NULL;
@@ -158,15 +160,25 @@ int record_around(struct store *s, struct op *op, struct listing *l, struct reco
     f->res = l->res;
     f->key = rec->key;
     f->listing = l;
-    f->ascending = ascending;
+    f->ascending = like->ascending;
+    f->low = like->low;
+    f->high = like->high;
     char by[RESOURCE_ID_TEXT_MAX + 1];
     struct api_query query = listing_query(s, l, by);
-    query.after = ascending ? rec->key - 1 : rec->key + 1;
-    query.ascending = ascending;
+    query.after = like->after;
+    query.ascending = like->ascending;
     if (fetch_page(f, &query, NET_PERSON, op) < 0)
         return op_fail(op, -ENOMEM, "no memory");
     asking->fetch = f;
     return fetch_wait(f, op, NET_PERSON);
+}
+
+int record_around(struct store *s, struct op *op, struct listing *l, struct record *rec,
+                  bool ascending)
+{
+    const struct fetch like = {.after = ascending ? rec->key - 1 : rec->key + 1,
+                               .ascending = ascending};
+    return ask_around(s, op, l, rec, &like);
 }
 
 bool fetch_answers(const struct store *s, const struct record *rec)
@@ -233,16 +245,75 @@ static int ask_alone(struct store *s, struct op *op, enum resource res, struct r
     return fetch_wait(f, op, NET_PERSON);
 }
 
-int store_record(struct store *s, struct op *op, enum resource res, uint64_t key,
-                 struct record **ret)
+/* ---- texts that have gone ---- */
+
+/* A walk of the listing that has met the record. */
+static const struct walk *walk_with_key(const struct listing *l, uint64_t key, size_t *ret_index)
+{
+    const struct walk *const walks[] = {l ? l->complete : NULL, l ? l->growing : NULL};
+    for (size_t i = 0; i < ARRAY_SIZE(walks); i++)
+        if (walks[i] && walk_find(walks[i], key, ret_index))
+            return walks[i];
+    return NULL;
+}
+
+/* A page that is on its way and will bring it. */
+static struct fetch *fetch_bringing(const struct store *s, enum resource res, uint64_t key)
+{
+    list_for_each(it, &s->fetches) {
+        struct fetch *f = CONTAINER_OF(it, struct fetch, all);
+        if (f->res == res && f->low <= key && key <= f->high)
+            return f;
+    }
+    return NULL;
+}
+
+/*
+ * The text of a record that is known and fresh. Its neighbours in the listing are likely to be
+ * wanted next: those behind it, as the listing goes, or, where the last text that had gone stood
+ * behind it, those before it. A walk knows them all, so any page can be asked for, in the order
+ * in which the API lists.
+ */
+static int ask_text(struct store *s, struct op *op, enum resource res, struct record *rec)
+{
+    struct scan *scan = &s->scans[res];
+    struct fetch *coming = fetch_bringing(s, res, rec->key);
+    if (coming)
+        return fetch_wait(coming, op, NET_PERSON);
+    size_t at, last;
+    struct listing *l = s->home[res];
+    const struct walk *w = walk_with_key(l, rec->key, &at);
+    if (!w) {
+        l = listing_by_id(s, rec->origin->listing);
+        w = walk_with_key(l, rec->key, &at);
+    }
+    if (!w || rec->around_failed)
+        return ask_alone(s, op, res, rec);
+    bool back = scan->missed && walk_find(w, scan->missed, &last) && at < last;
+    size_t first = back ? at - MIN(at, (size_t)API_PAGE_LIMIT - 1) : at;
+    size_t end = MIN(first + API_PAGE_LIMIT, w->count) - 1;
+    const struct fetch like = {.after = first ? w->keys[first - 1] : 0,
+                               .low = MIN(w->keys[first], w->keys[end]),
+                               .high = MAX(w->keys[first], w->keys[end])};
+    scan->missed = rec->key;
+    return ask_around(s, op, l, rec, &like);
+}
+
+/* ---- what others call ---- */
+
+static int get_record(struct store *s, struct op *op, enum resource res, uint64_t key, bool text,
+                      struct record **ret)
 {
     const struct resource_row *row = resource_row(res);
     struct record *rec = record_lookup(s, res, key);
     const struct trouble *trouble = rec ? record_trouble(rec) : NULL;
-    if (rec && record_fresh(s, rec, op)) {
+    bool held = rec && rec->present && (rec->text || !text);
+    bool fresh = rec && record_fresh(s, rec, op);
+    if (fresh && (held || !rec->present)) {
         if (!rec->present) /* the reason is told to those who asked, not to all who come later */
             return trouble && trouble->seq > op->seq ? trouble_fail(op, trouble) : -ENOENT;
         scan_hit(&s->scans[res], key);
+        rec->used = rec->used || text;
         *ret = rec;
         return 0;
     }
@@ -251,9 +322,8 @@ int store_record(struct store *s, struct op *op, enum resource res, uint64_t key
     if (whole && !(rec && rec->expired) && !walk_find(whole, key, NULL))
         return -ENOENT;
 
-    bool older = rec && rec->present;
-    if (rec && trouble_applies(s, trouble, op, older)) {
-        if (older && (!trouble || trouble->failure.away)) {
+    if (rec && trouble_applies(s, trouble, op, held)) {
+        if (held && (!trouble || trouble->failure.away)) {
             rec->stale = true;
             *ret = rec;
             return 0;
@@ -261,7 +331,7 @@ int store_record(struct store *s, struct op *op, enum resource res, uint64_t key
         return trouble_fail(op, trouble);
     }
     if (op->expired) {
-        if (!older)
+        if (!held)
             return op_fail(op, -ETIMEDOUT, "no answer within %lld seconds",
                            (long long)s->timeout_ms / 1000);
         rec->stale = true;
@@ -282,7 +352,33 @@ int store_record(struct store *s, struct op *op, enum resource res, uint64_t key
         return fetch_wait(record_fetch(rec), op, NET_PERSON);
     if (!rec)
         rec = record_slot(s, res, key);
-    return rec ? ask_alone(s, op, res, rec) : op_fail(op, -ENOMEM, "no memory");
+    if (!rec)
+        return op_fail(op, -ENOMEM, "no memory");
+    rec->wanted = rec->wanted || text;
+    return fresh ? ask_text(s, op, res, rec) : ask_alone(s, op, res, rec);
+}
+
+int store_record(struct store *s, struct op *op, enum resource res, uint64_t key,
+                 struct record **ret)
+{
+    return get_record(s, op, res, key, true, ret);
+}
+
+int store_stat(struct store *s, struct op *op, enum resource res, uint64_t key, struct record **ret)
+{
+    return get_record(s, op, res, key, false, ret);
+}
+
+int store_text(struct store *s, struct op *op, enum resource res, uint64_t key, struct record **ret)
+{
+    struct record *rec = store_known(s, res, key);
+    if (!rec)
+        return -ENOENT;
+    if (!rec->text)
+        return store_record(s, op, res, key, ret);
+    rec->used = true;
+    *ret = rec;
+    return 0;
 }
 
 int store_record_recent(struct store *s, struct op *op, enum resource res, uint64_t key,

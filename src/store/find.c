@@ -74,6 +74,25 @@ void find_refresh_all(struct store *s)
         CONTAINER_OF(it, struct find, lru)->answered_ms = PAST;
 }
 
+uint64_t record_name_hash(enum resource res, const struct record *rec)
+{
+    const char *member = resource_row(res)->name_member;
+    CLEANUP(buf_cleanup) struct buf text;
+    buf_init(&text, API_TEXT_MAX);
+    if (!rec->text)
+        return rec->name_hash;
+    if (!member || !record_text(rec, member, &text))
+        return 0;
+    uint64_t hash = name_hash(res, text.data ? text.data : "", text.len);
+    return hash ? hash : 1;
+}
+
+bool store_has_name(enum resource res, const struct record *rec, const char *name, size_t len)
+{
+    uint64_t hash = record_name_hash(res, rec);
+    return hash && hash == MAX(name_hash(res, name, len), UINT64_C(1));
+}
+
 void names_changed(struct store *s, enum resource res, uint64_t key)
 {
     const struct listing *home = s->home[res];
@@ -222,22 +241,17 @@ static struct map *names_of(struct store *s, enum resource res, struct walk *w)
     if (!names)
         return NULL;
 
-    struct buf text;
-    buf_init(&text, API_TEXT_MAX);
     for (size_t i = 0; i < w->count; i++) {
-        const struct record *rec = store_peek(s, res, w->keys[i]);
-        buf_reset(&text);
-        if (!rec || !record_text(rec, resource_row(res)->name_member, &text))
+        const struct record *rec = store_known(s, res, w->keys[i]);
+        uint64_t hash = rec ? record_name_hash(res, rec) : 0;
+        if (!hash)
             continue;
-        uint64_t hash = name_hash(res, text.data ? text.data : "", text.len);
         uint64_t value = rec->key | (map_get(names, hash) ? SHARED : 0);
         if (map_put(names, hash, (void *)(uintptr_t)value) < 0) {
             map_destroy(names);
-            buf_finish(&text);
             return NULL;
         }
     }
-    buf_finish(&text);
     return w->names = names;
 }
 
@@ -245,7 +259,8 @@ bool store_name_shared(struct store *s, enum resource res, struct walk *w, const
                        size_t len)
 {
     const struct map *names = names_of(s, res, w);
-    return names && ((uint64_t)(uintptr_t)map_get(names, name_hash(res, name, len)) & SHARED);
+    uint64_t hash = MAX(name_hash(res, name, len), UINT64_C(1));
+    return names && ((uint64_t)(uintptr_t)map_get(names, hash) & SHARED);
 }
 
 int store_find(struct store *s, struct op *op, enum resource res, const char *name, size_t len,
@@ -273,7 +288,8 @@ int store_find(struct store *s, struct op *op, enum resource res, const char *na
     const struct map *names = names_of(s, res, w);
     if (!names)
         return op_fail(op, -ENOMEM, "no memory");
-    uint64_t value = (uint64_t)(uintptr_t)map_get(names, name_hash(res, name, len));
+    uint64_t hash = MAX(name_hash(res, name, len), UINT64_C(1));
+    uint64_t value = (uint64_t)(uintptr_t)map_get(names, hash);
     if (!value)
         return unknown;
     if (value & SHARED)

@@ -13,7 +13,11 @@
 uint64_t follow_record(struct store *s, enum resource res, struct json item)
 {
     s->seq++;
-    return record_put(s, res, item, s->seq, NULL, NULL);
+    uint64_t key = record_put(s, res, item, s->seq, NULL, NULL);
+    struct record *rec = key ? record_lookup(s, res, key) : NULL;
+    if (rec)
+        rec->wanted = true; /* whoever has saved it looks at it once more */
+    return key;
 }
 
 static void expire(struct store *s, enum resource res, struct record *rec)
@@ -36,7 +40,8 @@ static void expire_all(struct store *s, enum resource res)
         store_refresh_listing(s, s->home[res], expire_each, s);
 }
 
-/* Others show its name, or belong to it: a tag's contacts, a contact's enrollments. */
+/* Others show its name, or belong to it: a tag's contacts, a contact's enrollments. What is not at
+ * hand is read anew before it is shown. */
 static void expire_naming(struct store *s, enum resource by, uint64_t key)
 {
     char id[RESOURCE_ID_TEXT_MAX + 1];
@@ -48,7 +53,7 @@ static void expire_naming(struct store *s, enum resource by, uint64_t key)
             continue;
         map_for_each(slot, &s->records[res]) {
             struct record *rec = slot->value;
-            if (rec->present && record_names(rec, member, id))
+            if (record_names(rec, member, id))
                 expire(s, res, rec);
         }
     }
@@ -101,7 +106,7 @@ void follow_item(struct store *s, enum resource res, uint64_t owner, uint64_t it
 {
     const struct resource_set *set = &resource_row(res)->set;
     int filter = resource_filter_by(res, set->res);
-    struct record *rec = store_peek(s, res, owner);
+    struct record *rec = store_known(s, res, owner);
     struct listing *l = filter >= 0 ? store_listing(s, res, filter, item) : NULL;
     s->refreshed = ++s->seq;
     if (rec)

@@ -29,6 +29,7 @@ struct fetch {
     struct walk *walk;       /* that the page continues; a reference */
     uint64_t after;          /* cursor of a page */
     bool ascending;
+    uint64_t low, high;      /* of a page that brings texts back: which ones */
     struct find *find;       /* of a search */
     struct save *save;       /* that looks for what it has made */
     struct segment *segment; /* of a walk that is split */
@@ -41,6 +42,12 @@ struct asking {
     struct fetch *fetch;     /* under way */
     struct trouble *trouble; /* how the last fetch failed */
     struct list unknown;     /* among those without a text */
+};
+
+/* The texts that may go, as resource and key, in the order in which they came: see text.c. */
+struct text_queue {
+    uint64_t *entries; /* a ring */
+    size_t head, count, cap;
 };
 
 struct listing {
@@ -71,6 +78,7 @@ struct scan {
     uint64_t low, high;    /* what the last page covered; 0: no page yet */
     unsigned hits;         /* reads that it answered */
     bool ascending_broken; /* the API ignores order=asc here */
+    uint64_t missed;       /* the text that was last fetched again */
 };
 
 struct store {
@@ -81,6 +89,7 @@ struct store {
     void (*changed)(void *data, enum resource res, uint64_t key);
     void (*gone)(void *data, enum resource res, uint64_t key);
     void (*replacing)(void *data, enum resource res, const struct record *rec);
+    void (*evicting)(void *data, enum resource res, const struct record *rec);
     void *data;
 
     uint64_t seq;
@@ -103,6 +112,9 @@ struct store {
     struct origin *last_origin; /* of the record that came last; a reference */
     struct origin nowhere;      /* of a record that nothing is known of yet */
     uint64_t record_count, record_bytes;
+    uint64_t cache_size, evicted;
+    struct text_queue texts;
+    size_t text_count;   /* texts at hand that may go */
     struct list unknown; /* records without a text, oldest first */
     size_t unknown_count;
     struct scan scans[RES_COUNT];
@@ -151,7 +163,7 @@ int record_put_page(struct store *s, enum resource res, const struct api_answer 
                     uint64_t asked, const struct listing *l);
 /* Forgets the records that a whole walk over the collection did not meet. */
 void record_sweep(struct store *s, enum resource res, const struct walk *w);
-/* Asks for the page that begins with this record. */
+/* Asks for the page that begins with this record, of a collection or of a part of it. */
 int record_around(struct store *s, struct op *op, struct listing *l, struct record *rec,
                   bool ascending);
 /* Whether the fetch under way, if any, is an answer to somebody who asks now. */
@@ -175,6 +187,14 @@ static inline struct trouble *record_trouble(const struct record *rec)
     return rec->asking ? rec->asking->trouble : NULL;
 }
 void record_free_all(struct store *s);
+
+/* text: see text.c. Gives the record another text. -ENOMEM, or 0. */
+int text_put(struct store *s, enum resource res, struct record *rec, const struct buf *text);
+void text_drop(struct store *s, enum resource res, struct record *rec);
+/* Lets texts go until there are no more than cache_size. */
+void texts_trim(struct store *s);
+/* Of a record's human name; 0: it has none. */
+uint64_t record_name_hash(enum resource res, const struct record *rec);
 
 /* Walks. An empty one; NULL: no memory. */
 struct walk *walk_new(struct listing *l, uint32_t id);

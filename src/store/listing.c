@@ -150,7 +150,7 @@ static void add_late(struct store *s, struct listing *l)
 {
     const struct late *late = (const struct late *)(const void *)l->late.data;
     for (size_t i = 0; i < l->late.len / sizeof(*late); i++)
-        if (!late[i].in || store_peek(s, l->res, late[i].key))
+        if (!late[i].in || store_known(s, l->res, late[i].key))
             listing_set(s, l, late[i].key, late[i].in);
     buf_finish(&l->late);
     buf_init(&l->late, SIZE_MAX / 2);
@@ -323,7 +323,8 @@ void store_walk_read_to(struct store *s, struct walk *w, size_t index)
 
 /*
  * A part of a collection that is known whole can be told from its records, without a request: the
- * contacts of each tag, after a search through contacts/. NULL where it cannot.
+ * contacts of each tag, after a search through contacts/. NULL where it cannot: also where a text
+ * is not at hand.
  */
 static struct walk *derive(struct store *s, struct op *op, struct listing *l)
 {
@@ -338,8 +339,9 @@ static struct walk *derive(struct store *s, struct op *op, struct listing *l)
     store_id(s, filter->by, l->by, id);
     struct walk *w = walk_new(l, ++s->next_walk);
     for (size_t i = 0; w && i < whole->count; i++) {
-        const struct record *rec = store_peek(s, l->res, whole->keys[i]);
-        if (rec && record_names(rec, filter->member, id) && walk_add(w, rec->key) < 0) {
+        const struct record *rec = store_known(s, l->res, whole->keys[i]);
+        bool untold = rec && !rec->text;
+        if (untold || (rec && record_names(rec, filter->member, id) && walk_add(w, rec->key) < 0)) {
             walk_unref(w);
             w = NULL;
         }
@@ -493,7 +495,7 @@ int store_record_of_many(struct store *s, struct op *op, enum resource res, uint
     const struct record *rec = record_lookup(s, res, key);
     struct listing *home = store_listing(s, res, -1, 0);
     if (!home || (rec && record_fresh(s, rec, op)) || listing_fresh_whole(s, home, op))
-        return store_record(s, op, res, key, ret);
+        return store_stat(s, op, res, key, ret);
     return listing_record(s, op, home, key, ret);
 }
 
@@ -501,7 +503,7 @@ int store_record_in(struct store *s, struct op *op, struct listing *l, uint64_t 
                     struct record **ret)
 {
     if (l->filter < 0)
-        return store_record(s, op, l->res, key, ret);
+        return store_stat(s, op, l->res, key, ret);
 
     const struct resource_row *row = resource_row(l->res);
     const struct resource_filter *filter = &row->filters[l->filter];
@@ -509,13 +511,15 @@ int store_record_in(struct store *s, struct op *op, struct listing *l, uint64_t 
     if (w && !walk_find(w, key, NULL))
         return -ENOENT;
     bool met = w || (l->growing && walk_in_time(s, l->growing) && walk_find(l->growing, key, NULL));
-    struct record *rec = store_peek(s, l->res, key);
+    struct record *rec = store_known(s, l->res, key);
     bool known = row->item_get || (rec && record_fresh(s, rec, op));
     if (!met && !(filter->member && known))
         return listing_record(s, op, l, key, ret);
 
+    if (met)
+        return store_stat(s, op, l->res, key, ret);
     int r = store_record(s, op, l->res, key, ret);
-    if (r != 0 || met)
+    if (r != 0)
         return r;
     char id[RESOURCE_ID_TEXT_MAX + 1];
     return record_names(*ret, filter->member, store_id(s, filter->by, l->by, id)) ? 0 : -ENOENT;

@@ -92,6 +92,7 @@ void store_turn(struct store *s)
     saves_turn(s);
     while ((node = list_first(&s->ready)))
         resume(CONTAINER_OF(node, struct op, waiting));
+    texts_trim(s); /* whoever waited for a text has had it */
 }
 
 int64_t store_next_ms(const struct store *s)

@@ -11,10 +11,16 @@ struct record *record_lookup(const struct store *s, enum resource res, uint64_t 
     return map_get(&s->records[res], key);
 }
 
-struct record *store_peek(const struct store *s, enum resource res, uint64_t key)
+struct record *store_known(const struct store *s, enum resource res, uint64_t key)
 {
     struct record *rec = record_lookup(s, res, key);
     return rec && rec->present ? rec : NULL;
+}
+
+struct record *store_peek(const struct store *s, enum resource res, uint64_t key)
+{
+    struct record *rec = record_lookup(s, res, key);
+    return rec && rec->text ? rec : NULL;
 }
 
 /* ---- life ---- */
@@ -98,15 +104,15 @@ static void record_free(struct store *s, struct record *rec)
 }
 
 /* It is not known any more, but as one that was asked for. */
-static void record_blank(struct store *s, struct record *rec)
+static void record_blank(struct store *s, enum resource res, struct record *rec)
 {
-    if (rec->present) {
-        s->record_count--;
-        s->record_bytes -= rec->len;
-    }
-    free(rec->text);
+    s->record_count -= rec->present;
+    text_drop(s, res, rec);
     set_origin(rec, &s->nowhere);
-    *rec = (struct record){.key = rec->key, .origin = rec->origin, .asking = rec->asking};
+    *rec = (struct record){.key = rec->key,
+                           .origin = rec->origin,
+                           .asking = rec->asking,
+                           .queued = rec->queued};
 }
 
 static void note_unknown(struct store *s, struct record *rec)
@@ -120,7 +126,7 @@ static void record_drop(struct store *s, enum resource res, struct record *rec)
     map_remove(&s->records[res], rec->key);
     if (!rec->present)
         s->unknown_count--;
-    record_blank(s, rec);
+    record_blank(s, res, rec);
     record_free(s, rec);
 }
 
@@ -167,25 +173,12 @@ struct record *record_slot(struct store *s, enum resource res, uint64_t key)
     return rec;
 }
 
-/* Gives the record another text. */
-static int record_rewrite(struct store *s, struct record *rec, const struct buf *text)
+static void record_becomes_known(struct store *s, struct record *rec)
 {
-    char *copy = malloc(text->len + 1);
-    if (!copy)
-        return -ENOMEM;
-    memcpy(copy, text->data, text->len + 1);
-    if (!rec->present) {
-        list_remove(&rec->asking->unknown);
-        s->unknown_count--;
-        s->record_count++;
-    }
-    s->record_bytes += text->len - rec->len;
-    free(rec->text);
-    rec->text = copy;
-    rec->len = (uint32_t)text->len;
-    rec->size = (uint32_t)json_pretty_size(record_json(rec));
+    list_remove(&rec->asking->unknown);
+    s->unknown_count--;
+    s->record_count++;
     rec->present = true;
-    return 0;
 }
 
 static int64_t own_date(enum resource res, const struct record *rec, int64_t otherwise)
@@ -203,18 +196,6 @@ static int64_t own_date(enum resource res, const struct record *rec, int64_t oth
 static bool too_late(const struct record *rec, uint64_t asked)
 {
     return (rec->present || rec->absent) && rec->origin->asked > asked;
-}
-
-/* Whether a record is about to get another human name. */
-static bool renames(enum resource res, const struct record *rec, const struct buf *text)
-{
-    const char *member = resource_row(res)->name_member;
-    struct json before = {0}, after = {0};
-    if (!member)
-        return false;
-    json_member(record_json(rec), member, &before);
-    json_member((struct json){.p = text->data, .len = text->len}, member, &after);
-    return before.len != after.len || (after.len && memcmp(before.p, after.p, after.len) != 0);
 }
 
 uint64_t record_put(struct store *s, enum resource res, struct json item, uint64_t asked,
@@ -237,18 +218,21 @@ uint64_t record_put(struct store *s, enum resource res, struct json item, uint64
     if (!origin)
         return 0;
     uint64_t hash = hash_bytes(s->scratch.data, s->scratch.len);
-    if (!rec->present || rec->hash != hash) {
-        bool first = !rec->present, renamed = !first && renames(res, rec, &s->scratch);
-        if (!first && s->replacing)
-            s->replacing(s->data, res, rec);
-        if (record_rewrite(s, rec, &s->scratch) < 0)
-            return 0;
+    bool first = !rec->present, other = first || rec->hash != hash;
+    uint64_t name = other && !first ? record_name_hash(res, rec) : 0;
+    if (other && !first && s->replacing)
+        s->replacing(s->data, res, rec);
+    if ((other || !rec->text) && text_put(s, res, rec, &s->scratch) < 0)
+        return 0;
+    if (first)
+        record_becomes_known(s, rec);
+    if (other) {
         rec->hash = hash;
         int64_t wall = clock_wall_ns(s->clock);
         bool quick = !first && wall - rec->mtime_ns < STORE_QUICK_NS;
         rec->changes = (uint8_t)(quick ? MIN(rec->changes + 1, UINT8_MAX) : !first);
         rec->mtime_ns = first ? own_date(res, rec, wall) : wall;
-        if (renamed)
+        if (!first && record_name_hash(res, rec) != name)
             names_changed(s, res, key);
         if (!first && s->changed)
             s->changed(s->data, res, key);
@@ -274,7 +258,7 @@ void record_put_absent(struct store *s, enum resource res, uint64_t key, uint64_
             record_drop(s, res, rec);
             rec = NULL;
         } else {
-            record_blank(s, rec);
+            record_blank(s, res, rec);
             note_unknown(s, rec);
             record_trouble_set(s, res, rec, NULL);
             rec->expired = expired;
@@ -340,12 +324,13 @@ static void names_each(void *data, struct json value)
 bool record_names(const struct record *rec, const char *path, const char *id)
 {
     struct names_query q = {.id = id};
-    api_member_each(record_json(rec), path, names_each, &q);
+    if (rec->text)
+        api_member_each(record_json(rec), path, names_each, &q);
     return q.found;
 }
 
 bool record_text(const struct record *rec, const char *member, struct buf *out)
 {
     struct json v;
-    return json_member(record_json(rec), member, &v) && json_string(v, out) == 0;
+    return rec->text && json_member(record_json(rec), member, &v) && json_string(v, out) == 0;
 }

@@ -304,6 +304,14 @@ static int send(struct save *job)
     return r;
 }
 
+/* The content of what is to go must be at hand. May wait. */
+static int plan_remove(struct save *job)
+{
+    struct record *rec;
+    int r = store_text(job->store, &job->op, job->res, job->key, &rec);
+    return r == -ENOENT ? 0 : r; /* keep_in_trash() says it */
+}
+
 /* The last known content goes to the trash before the record goes. */
 static int keep_in_trash(struct save *job)
 {
@@ -376,7 +384,7 @@ static int read_again(struct save *job)
 {
     struct store *s = job->store;
     uint64_t key = save_key(job);
-    struct record *rec = key ? store_peek(s, job->res, key) : NULL;
+    struct record *rec = key ? store_known(s, job->res, key) : NULL;
     if (!rec || !patch_item_count(&job->patch) || job->op.expired)
         return 0;
     if (!job->reading) {
@@ -413,7 +421,9 @@ static int run(struct save *job)
             return job->op.expired ? op_fail(&job->op, -ETIMEDOUT,
                                              "an earlier change of it did not end in time")
                                    : op_wait(&job->op, &before->ended);
-        r = job->kind == SAVE_EDIT ? plan_edit(job) : 0;
+        r = job->kind == SAVE_EDIT     ? plan_edit(job)
+            : job->kind == SAVE_REMOVE ? plan_remove(job)
+                                       : 0;
         r = r == 0 ? plan_items(job) : r;
         if (r != 0)
             return r;

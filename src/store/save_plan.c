@@ -141,11 +141,13 @@ int plan_edit(struct save *job)
 {
     struct store *s = job->store;
     const struct resource_row *row = resource_row(job->res);
-    struct record *rec = store_peek(s, job->res, job->key);
+    struct record *rec = store_known(s, job->res, job->key);
     /* A set alone is changed item by item, whatever else is in there: what is known will do, unless
      * it is known to be past. */
-    if (job->patch.changes || (rec && rec->expired)) {
-        int r = store_record_recent(s, &job->op, job->res, job->key, SAVE_RECENT_MS, &rec);
+    bool recent = job->patch.changes || (rec && rec->expired);
+    if (recent || rec) {
+        int r = recent ? store_record_recent(s, &job->op, job->res, job->key, SAVE_RECENT_MS, &rec)
+                       : store_text(s, &job->op, job->res, job->key, &rec);
         if (r == -ENOENT && !job->op.failure.error)
             return op_fail(&job->op, -ENOENT, "there is no such %s any more: nothing was sent",
                            row->name);

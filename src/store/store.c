@@ -22,6 +22,8 @@ int store_create(const struct store_options *options, struct store **ret)
         .changed = options->changed,
         .gone = options->gone,
         .replacing = options->replacing,
+        .evicting = options->evicting,
+        .cache_size = options->cache_size,
         .data = options->data,
         .shelf = options->shelf,
         .access_type = options->access_type,
@@ -59,6 +61,7 @@ void store_destroy(struct store *s)
         free(slot->value);
     map_finish(&s->interned);
     buf_finish(&s->scratch);
+    free(s->texts.entries);
     free(s);
 }
 
@@ -72,6 +75,8 @@ void store_get_stats(const struct store *s, struct store_stats *ret)
     *ret = (struct store_stats){
         .records = s->record_count,
         .bytes = s->record_bytes,
+        .cache_size = s->cache_size,
+        .evicted = s->evicted,
         .listings = s->listings_by_id.count,
         .operations = operations,
         .saves = saves,

@@ -41,7 +41,7 @@ static void refresh_each(void *data, enum resource res, struct record *rec)
 static void refresh_record(struct tree *t, enum resource res, uint64_t key)
 {
     store_refresh_record(t->store, res, key);
-    struct record *rec = store_peek(t->store, res, key);
+    struct record *rec = store_known(t->store, res, key);
     if (rec)
         refresh_each(t, res, rec);
 }

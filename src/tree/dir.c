@@ -108,11 +108,11 @@ int records_lookup(struct tree *t, struct op *op, struct node dir, const char *n
     struct listing *l = dir_listing(t, dir);
     if (!key || !l)
         return -ENOMEM;
-    if (name_is_probe(name) && !store_peek(t->store, shape->res, key))
+    if (name_is_probe(name) && !store_known(t->store, shape->res, key))
         return -ENOENT;
     struct node n = {.kind = kind, .key = key};
     struct record *rec;
-    if (!file && !resource_row(shape->res)->item_get && !store_peek(t->store, shape->res, key) &&
+    if (!file && !resource_row(shape->res)->item_get && !store_known(t->store, shape->res, key) &&
         !store_listing_valid_ms(t->store, l)) {
         bool proven;
         int r = proof_below(t, op, n, &proven);
@@ -143,7 +143,7 @@ bool records_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, boo
                    char name[NAME_MAX + 1], struct tree_attr *ret)
 {
     const struct shape *shape = shape_of(dir->node.kind);
-    struct record *rec = store_peek(t->store, shape->res, key);
+    struct record *rec = store_known(t->store, shape->res, key);
     char id[RESOURCE_ID_TEXT_MAX + 1];
     if (!rec || (second && !shape->entry_dir_listed))
         return false;
@@ -288,6 +288,23 @@ static bool emit_scratch(struct tree *t, const struct tree_dir *dir, uint64_t co
     return true;
 }
 
+/* The text that an entry is made from must be at hand: 0, STORE_WAIT or -errno. Nothing is asked
+ * for without an operation. */
+static int entry_text(struct tree *t, struct op *op, const struct tree_dir *dir, uint64_t key)
+{
+    const struct shape *shape = shape_of(dir->node.kind);
+    bool owner = forms[shape->form].entry_from == ENTRY_OWNER_TEXT;
+    enum resource res = owner ? shape->owner : shape->res;
+    if (forms[shape->form].entry_from == ENTRY_ATTR)
+        return 0;
+    key = owner ? dir->node.key : key;
+    struct record *rec = store_known(t->store, res, key);
+    if (!rec || rec->text)
+        return 0; /* what is not known is left out */
+    int r = op ? store_text(t->store, op, res, key, &rec) : STORE_WAIT;
+    return r == -ENOENT ? 0 : r;
+}
+
 int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t cookie,
                  tree_emit_fn *emit, void *data)
 {
@@ -339,6 +356,9 @@ int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t c
         struct tree_attr attr;
         uint64_t key = w->keys[dir->index];
         uint64_t here = COOKIE_RECORDS + key * 2 + dir->second;
+        int r = entry_text(t, emitted ? NULL : op, dir, key);
+        if (r != 0)
+            return emitted ? 0 : r; /* what is there goes first */
         if (form->entry(t, dir, key, dir->second, name, &attr)) {
             if (!emit(data, name, &attr, here))
                 return 0;

@@ -14,8 +14,16 @@ struct record *record_behind(const struct tree *t, struct node n)
     const struct shape *shape = shape_of(n.kind);
     const struct value_node *v = shape->form == FORM_VALUE ? value_node_of(t, n) : NULL;
     if (v)
-        return store_peek(t->store, shape->owner, v->owner);
-    return shape->form == FORM_RECORD ? store_peek(t->store, shape->res, n.key) : NULL;
+        return store_known(t->store, shape->owner, v->owner);
+    return shape->form == FORM_RECORD ? store_known(t->store, shape->res, n.key) : NULL;
+}
+
+int record_text_behind(struct tree *t, struct op *op, struct node n, struct record **ret)
+{
+    const struct shape *shape = shape_of(n.kind);
+    const struct record *rec = record_behind(t, n);
+    enum resource res = shape->form == FORM_VALUE ? shape->owner : shape->res;
+    return rec ? store_text(t->store, op, res, rec->key, ret) : -ENOENT;
 }
 
 /*
@@ -136,14 +144,20 @@ static int open_to_read(struct tree *t, struct op *op, struct node n, struct tre
 static int open_to_write(struct tree *t, struct op *op, struct node n, struct tree_file *file,
                          int flags, struct buf *text)
 {
-    struct record *rec = record_behind(t, n);
-    if (!rec)
-        return 0;
+    struct record *rec;
+    int r = record_text_behind(t, op, n, &rec);
+    if (r != 0)
+        return r == -ENOENT ? 0 : r;
     bool anew = flags & O_TRUNC;
     file->append = flags & O_APPEND;
-    file->base = anew ? write_base(t, op_process(t, op), n) : strdup(rec->text);
-    if (!file->base)
-        return -ENOMEM;
+    if (anew)
+        r = write_base(t, op, n, &file->base);
+    else
+        file->base = strdup(rec->text);
+    if (r == 0 && !file->base)
+        r = -ENOMEM;
+    if (r != 0)
+        return r;
     return anew || text->len == 0 ? 0 : buf_append(&file->data, text->data, text->len);
 }
 

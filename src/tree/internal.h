@@ -101,6 +101,7 @@ struct tree {
     struct dir_pages dir_pages[KIND_COUNT];
     uint64_t last_filler;
     uint64_t contents[RES_COUNT], dropped[RES_COUNT]; /* records that have changed; that are gone */
+    bool names_told[RES_COUNT]; /* whether the kernel may have symlinks of by-name/ */
     struct ahead ahead;
     struct text_shot shots[TEXT_COUNT];
 };
@@ -133,6 +134,9 @@ struct form {
     /* Name and attributes of a key in the walk; false: it is gone, skip it. `second` is ID/. */
     bool (*entry)(struct tree *t, const struct tree_dir *dir, uint64_t key, bool second,
                   char name[NAME_MAX + 1], struct tree_attr *ret);
+    /* What it is told from: what is known of the record, or its text, or that of the record whose
+     * directory this is. */
+    enum { ENTRY_ATTR, ENTRY_TEXT, ENTRY_OWNER_TEXT } entry_from;
     /* The content of a file. */
     int (*text)(struct tree *t, struct op *op, struct node n, struct buf *out);
 };
@@ -283,12 +287,15 @@ void order_item(struct node dir, uint64_t listed, bool in, struct save_order *or
  * its automations once more. */
 int order_new_item(struct tree *t, struct op *op, struct node dir, uint64_t listed,
                    struct save_order *order);
-/* The record whose content a file shows, if it is at hand. */
+/* The record whose content a file shows, if it is known; its text may not be at hand. */
 struct record *record_behind(const struct tree *t, struct node n);
+/* The same with its text: 0, STORE_WAIT, or -errno; -ENOENT: it is not known. */
+int record_text_behind(struct tree *t, struct op *op, struct node n, struct record **ret);
 /* Whoever has it open last closes it. */
 void tree_file_last(struct tree *t, struct tree_file *file);
-/* The compact text that a save by this process is a change of. NULL: not known. */
-char *write_base(struct tree *t, pid_t process, struct node n);
+/* The compact text that a save by the caller's process is a change of: 0, STORE_WAIT, or -errno.
+ * NULL: not known. */
+int write_base(struct tree *t, struct op *op, struct node n, char **ret);
 /* Whether it looks like an address that somebody could have. */
 bool name_could_be_email(const char *s, size_t len);
 /* Whether a name is none of a record, in whatever directory: an editor's, or a tool's own. */

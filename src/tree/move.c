@@ -15,9 +15,9 @@ static int begin_item(struct tree *t, struct op *op, struct node dir, const char
     buf_init(&path, PATH_MAX);
     struct save_order order = {.filter = -1, .owner = op_process(t, op)};
     int r = order_new_item(t, op, dir, listed, &order);
-    r = r < 0 ? r : change_path(t, dir, name, &path);
+    r = r != 0 ? r : change_path(t, dir, name, &path);
     order.path = path.data;
-    return r < 0 ? r : save_start(t->store, op, &order, &op->job);
+    return r != 0 ? r : save_start(t->store, op, &order, &op->job);
 }
 
 /* The record stays what it is; a copy of its text gets the other name. */
@@ -186,7 +186,7 @@ static int rename_record(struct tree *t, struct op *op, struct node dir, uint64_
 {
     const struct shape *shape = shape_of(dir.kind);
     const struct resource_row *row = resource_row(shape->res);
-    const struct record *rec = store_peek(t->store, shape->res, key);
+    struct record *rec;
     struct name_parts parts;
     char id[RESOURCE_ID_TEXT_MAX + 1];
     CLEANUP(buf_cleanup) struct buf document, path;
@@ -200,8 +200,11 @@ static int rename_record(struct tree *t, struct op *op, struct node dir, uint64_
     if (!row->can_save || row->name_filter)
         return op_fail(op, -EPERM, "the API cannot give a %s another %s", row->name,
                        row->name_member);
-    if (!rec || change_document(members, parts.name, parts.len, &document) < 0)
+    if (change_document(members, parts.name, parts.len, &document) < 0)
         return op_fail(op, -EINVAL, "the name is not UTF-8");
+    int r = store_text(t->store, op, shape->res, key, &rec);
+    if (r != 0)
+        return r;
     change_path(t, dir, name, &path);
     const struct save_order order = {.kind = SAVE_EDIT,
                                      .res = shape->res,

@@ -27,7 +27,7 @@ int link_getattr(struct tree *t, struct op *op UNUSED, struct node n, struct tre
     link_target(t, n, &target);
     attr_init(t, n, ret);
     ret->size = target.len;
-    const struct record *rec = store_peek(t->store, shape_of(n.kind)->res, n.key);
+    const struct record *rec = store_known(t->store, shape_of(n.kind)->res, n.key);
     if (rec)
         ret->mtime_ns = rec->mtime_ns;
     /* What the symlink says never changes; whose name it is may. */
@@ -156,7 +156,9 @@ static int name_found(struct tree *t, struct op *op, enum node_kind kind, const 
                       struct tree_attr *ret)
 {
     int r = link_found(t, op, kind, rec->key, ret);
-    ret->entry_valid_ms = store_record_valid_ms(t->store, rec);
+    /* Without its text nobody will know what to forget. */
+    ret->entry_valid_ms = rec->text ? store_record_valid_ms(t->store, rec) : 0;
+    t->names_told[shape_of(kind)->res] = true;
     return r;
 }
 
@@ -175,15 +177,9 @@ static bool needs_id(struct tree *t, struct walk *w, const struct own_name *own)
         return false;
     uint64_t key = store_key(t->store, own->res, parts.id);
     const struct record *other =
-        key && key != own->key ? store_peek(t->store, own->res, key) : NULL;
-    struct own_name theirs;
-    if (!other)
-        return false;
-    bool same = own_name_init(&theirs, own->res, other) && theirs.len == parts.len &&
-                memcmp(theirs.name, parts.name, parts.len) == 0 &&
-                store_name_shared(t->store, own->res, w, parts.name, parts.len);
-    own_name_finish(&theirs);
-    return same;
+        key && key != own->key ? store_known(t->store, own->res, key) : NULL;
+    return other && store_has_name(own->res, other, parts.name, parts.len) &&
+           store_name_shared(t->store, own->res, w, parts.name, parts.len);
 }
 
 static bool called(const struct tree *t, const struct own_name *own, bool shared, const char *name,
@@ -279,7 +275,7 @@ void names_forget(const struct tree *t, enum resource res, const struct record *
 {
     char name[NAME_FILE_MAX + 1];
     struct own_name own;
-    if (!t->kernel || !t->kernel->forget_name || !resource_row(res)->name_member)
+    if (!t->names_told[res] || !t->kernel || !t->kernel->forget_name)
         return;
     bool has = own_name_init(&own, res, rec);
     for (enum node_kind kind = KIND_ROOT + 1; kind < KIND_COUNT; kind++) {

@@ -84,14 +84,21 @@ int tree_file_truncate(struct tree *t, struct op *op, struct tree_file *file, ui
     int r = writable(t, file, (size_t)size, &data);
     if (r < 0 || size == data->len)
         return r;
-    r = resize(data, (size_t)size);
-    if (r < 0)
-        return r;
     /* Whoever begins with an empty file replaces what it has read before, not what stood in this
      * one. */
-    if (size == 0 && !file->scratch) {
+    char *base = NULL;
+    bool anew = size == 0 && !file->scratch;
+    r = anew ? write_base(t, op, node_from_ino(file->ino), &base) : 0;
+    if (r != 0)
+        return r;
+    r = resize(data, (size_t)size);
+    if (r < 0) {
+        free(base);
+        return r;
+    }
+    if (anew) {
         free(file->base);
-        file->base = write_base(t, op_process(t, op), node_from_ino(file->ino));
+        file->base = base;
     }
     touched(t, op, file);
     return 0;
@@ -194,6 +201,8 @@ static void sync_taken(struct tree *t, struct tree_file *file, const struct save
         const char *text = save_document(job); /* more may have been written since */
         struct json mine;
         CLEANUP(buf_cleanup) struct buf base;
+        if (rec && !rec->text)
+            return; /* nothing was changed: else write_end() would have had its text */
         buf_init(&base, PATCH_TEXT_MAX);
         free(file->base);
         bool whole = rec && json_check(text, strlen(text), &mine, NULL) == 0 &&

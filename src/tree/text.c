@@ -44,6 +44,8 @@ enum figure {
     QUOTA_REFILL,
     RECORDS,
     RECORD_BYTES,
+    CACHE_SIZE,
+    TEXTS_EVICTED,
     LISTINGS,
     OPERATIONS,
     KERNEL_REQUESTS,
@@ -67,8 +69,10 @@ static const struct {
     [QUOTA_LIMIT] = {"quota-limit", "quota_limit", "gauge", "Requests that the account may make in a time frame."},
     [QUOTA_LEFT] = {"quota-left", "quota_left", "gauge", "Requests that are left now."},
     [QUOTA_REFILL] = {"quota-refill-seconds", "quota_refill_seconds", "gauge", "Seconds until the quota refills."},
-    [RECORDS] = {"records-cached", "records_cached", "gauge", "Records held in memory."},
-    [RECORD_BYTES] = {"bytes-cached", "record_bytes_cached", "gauge", "Bytes of their text."},
+    [RECORDS] = {"records-cached", "records_cached", "gauge", "Records known."},
+    [RECORD_BYTES] = {"bytes-cached", "record_bytes_cached", "gauge", "Bytes of their text that are held in memory."},
+    [CACHE_SIZE] = {"cache-size", "cache_size_bytes", "gauge", "The most of that (cache_size); 0: no bound."},
+    [TEXTS_EVICTED] = {"texts-evicted", "texts_evicted_total", "counter", "Texts that have gone to make room."},
     [LISTINGS] = {"listings-known", "listings_known", "gauge", "Collections and parts of collections looked at."},
     [OPERATIONS] = {"operations-under-way", "operations", "gauge", "File operations under way."},
     [KERNEL_REQUESTS] = {"kernel-requests", "kernel_requests_total", "counter", "Requests of the kernel: what its caches did not answer."},
@@ -99,6 +103,8 @@ static void get_figures(struct tree *t, int64_t v[FIGURE_COUNT], struct journal_
     v[QUOTA_REFILL] = net.quota.refill_ms < 0 ? -1 : (MAX(INT64_C(0), refill_ms) + 999) / 1000;
     v[RECORDS] = (int64_t)store.records;
     v[RECORD_BYTES] = (int64_t)store.bytes;
+    v[CACHE_SIZE] = (int64_t)store.cache_size;
+    v[TEXTS_EVICTED] = (int64_t)store.evicted;
     v[LISTINGS] = (int64_t)store.listings;
     v[OPERATIONS] = store.operations;
     v[KERNEL_REQUESTS] = t->kernel && t->kernel->requests ? (int64_t)*t->kernel->requests : -1;

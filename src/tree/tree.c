@@ -25,12 +25,14 @@ const struct form forms[FORM_COUNT] = {
                      .getattr = dir_getattr,
                      .lookup = values_lookup,
                      .walk = values_walk,
-                     .entry = values_entry},
+                     .entry = values_entry,
+                     .entry_from = ENTRY_OWNER_TEXT},
     [FORM_NAMES] = {.type = S_IFDIR,
                     .getattr = dir_getattr,
                     .lookup = names_lookup,
                     .walk = names_walk,
-                    .entry = names_entry},
+                    .entry = names_entry,
+                    .entry_from = ENTRY_TEXT},
     [FORM_RECORD] = {.type = S_IFREG, .getattr = record_getattr, .text = record_file_text},
     [FORM_VALUE] = {.type = S_IFREG, .getattr = value_getattr, .text = value_text},
     [FORM_TEXT] = {.type = S_IFREG, .getattr = text_getattr, .text = text_text},
@@ -282,7 +284,7 @@ static void record_changed(struct tree *t, enum resource res, struct record *rec
 void tree_store_changed(void *data, enum resource res, uint64_t key)
 {
     struct tree *t = *(struct tree **)data;
-    struct record *rec = t ? store_peek(t->store, res, key) : NULL;
+    struct record *rec = t ? store_known(t->store, res, key) : NULL;
     if (!rec)
         return;
     t->contents[res]++;
@@ -292,10 +294,15 @@ void tree_store_changed(void *data, enum resource res, uint64_t key)
 void tree_store_replacing(void *data, enum resource res, const struct record *rec)
 {
     struct tree *t = *(struct tree **)data;
-    if (!t)
+    if (!t || !rec->text)
         return;
     bases_replacing(t->bases, node_ino(record_node(res, rec->key)), rec->hash, rec->text, rec->len);
     names_forget(t, res, rec);
+}
+
+void tree_store_evicting(void *data, enum resource res, const struct record *rec)
+{
+    tree_store_replacing(data, res, rec);
 }
 
 void tree_store_gone(void *data, enum resource res, uint64_t key)

@@ -49,7 +49,7 @@ int record_unreadable(struct tree *t, struct op *op, struct node n, uint64_t par
 int record_getattr(struct tree *t, struct op *op, struct node n, struct tree_attr *ret)
 {
     struct record *rec;
-    int r = store_record(t->store, op, shape_of(n.kind)->res, n.key, &rec);
+    int r = store_stat(t->store, op, shape_of(n.kind)->res, n.key, &rec);
     if (r == 0)
         record_attr(t, n, rec, ret);
     else if (r < 0 && r != -ENOENT)
@@ -324,7 +324,7 @@ bool members_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, boo
     if (second)
         return false;
     snprintf(name, NAME_MAX + 1, "%s.json", store_id(t->store, shape->res, key, id));
-    struct record *rec = store_peek(t->store, shape->res, key);
+    struct record *rec = store_known(t->store, shape->res, key);
     if (rec) {
         record_attr(t, n, rec, ret);
         ret->entry_valid_ms = 0;

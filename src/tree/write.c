@@ -103,14 +103,20 @@ static uint64_t record_ino(const struct tree *t, struct node n)
     return node_ino(record_node(shape->owner, v->owner));
 }
 
-char *write_base(struct tree *t, pid_t process, struct node n)
+int write_base(struct tree *t, struct op *op, struct node n, char **ret)
 {
-    const struct record *rec = record_behind(t, n);
-    const char *older;
-    uint64_t hash = bases_of(t->bases, process, record_ino(t, n), &older);
-    if (older && !(rec && rec->hash == hash))
-        return strdup(older);
-    return rec ? strdup(rec->text) : NULL;
+    struct record *rec = record_behind(t, n);
+    const char *older, *text = NULL;
+    uint64_t hash = bases_of(t->bases, op_process(t, op), record_ino(t, n), &older);
+    int r = 0;
+    if (older && !(rec && rec->hash == hash && rec->text))
+        text = older;
+    else if (rec && (r = record_text_behind(t, op, n, &rec)) == 0)
+        text = rec->text;
+    if (r != 0)
+        return r;
+    *ret = text ? strdup(text) : NULL;
+    return text && !*ret ? -ENOMEM : 0;
 }
 
 void write_opened(struct tree *t, const struct op *op, struct node n, const struct record *rec)
@@ -154,7 +160,7 @@ static void write_saved(struct tree *t, struct op *op, struct node n, const char
     buf_init(&compact, PATCH_TEXT_MAX);
     if (!rec)
         return;
-    bool whole = shape_of(n.kind)->form == FORM_RECORD &&
+    bool whole = shape_of(n.kind)->form == FORM_RECORD && rec->text &&
                  json_check(text, strlen(text), &mine, NULL) == 0 &&
                  write_is_whole(record_json(rec), mine) && json_compact(mine, &compact) == 0;
     if (whole)
@@ -255,13 +261,16 @@ int order_new_item(struct tree *t, struct op *op, struct node dir, uint64_t list
 {
     order_item(dir, listed, true, order);
     const struct resource_row *row = resource_row(order->res);
-    const struct record *rec = store_peek(t->store, order->res, order->key);
+    struct record *rec = store_known(t->store, order->res, order->key);
     char owner[RESOURCE_ID_TEXT_MAX + 1], item[RESOURCE_ID_TEXT_MAX + 1], path[64];
     snprintf(path, sizeof(path), "%s[].%s", row->set.member, resource_row(row->set.res)->id_member);
     store_id(t->store, order->res, order->key, owner);
     store_id(t->store, row->set.res, order->item, item);
-    if (!rec || !store_record_valid_ms(t->store, rec) || !record_names(rec, path, item))
+    if (!rec || !store_record_valid_ms(t->store, rec))
         return 0;
+    int r = store_text(t->store, op, order->res, order->key, &rec);
+    if (r != 0 || !record_names(rec, path, item))
+        return r == -ENOENT ? 0 : r;
     return op_fail(op, -EEXIST, "%s %s has %s %s already: nothing was sent", row->name, owner,
                    resource_row(row->set.res)->name, item);
 }
@@ -291,7 +300,7 @@ static int begin_new(struct tree *t, struct op *op, const struct target *target,
         if (r < 0)
             return keep_refused(t, op, order);
         r = order_new_item(t, op, target->dir, listed, order);
-        return r < 0 ? r : save_start(t->store, op, order, &op->job);
+        return r != 0 ? r : save_start(t->store, op, order, &op->job);
     case SCRATCH_REFUSED:
         op_fail(op, -EPERM,
                 "there is no such %s, and ids are given by the server: a new one needs "
@@ -325,7 +334,14 @@ static int begin(struct tree *t, struct op *op, const struct target *target, con
     if (!known)
         return begin_new(t, op, target, &order);
 
-    char *own = base ? NULL : write_base(t, order.owner, target->node);
+    char *own = NULL;
+    r = base ? 0 : write_base(t, op, target->node, &own);
+    if (r > 0)
+        return r;
+    if (r < 0) {
+        op->failure.error = r;
+        return keep_refused(t, op, &order);
+    }
     order.base = base ? base : own;
     if (!order.base) {
         op_fail(op, -ENOENT, "there is no such record any more: nothing was sent");
@@ -364,6 +380,10 @@ int write_end(struct tree *t, struct op *op, const struct target *target)
     if (!save_changed(op->job))
         return 0;
     if (target->node.kind != KIND_ROOT) {
+        struct record *rec;
+        if (record_text_behind(t, op, target->node, &rec) == STORE_WAIT)
+            return STORE_WAIT;
+        op->failure = (struct api_failure){0}; /* it is saved */
         CLEANUP(buf_cleanup) struct buf path;
         buf_init(&path, PATH_MAX);
         tree_path(t, node_ino(target->node), &path);

@@ -16,7 +16,7 @@ static const char *id_of(const struct tree *t, struct node n, char out[RESOURCE_
 static struct record *record_of(const struct tree *t, struct node n)
 {
     const struct shape *shape = shape_of(n.kind);
-    return shape->form == FORM_RECORD ? store_peek(t->store, shape->res, n.key) : NULL;
+    return shape->form == FORM_RECORD ? store_known(t->store, shape->res, n.key) : NULL;
 }
 
 static bool xattr_id(struct tree *t, struct node n, struct buf *out)

@@ -34,6 +34,7 @@ static void test_defaults(void **state UNUSED)
     assert_int_equal(o.jobs, 8);
     assert_int_equal(o.reserve, 10);
     assert_int_equal(o.delete_limit, 50);
+    assert_int_equal(o.cache_size, 0);
     assert_string_equal(o.access_type, "full_access");
     assert_int_equal(o.umask, 077);
     assert_int_equal(o.uid, getuid());
@@ -165,6 +166,11 @@ static void test_ranges(void **state UNUSED)
          {"0", "1000000"},
          {"1000001", "99999999999999999999999999", "4294967297", "all"},
          "from 0 to 1000000"},
+        {"cache_size", {"0", "4096M"}, {"K", "1T", "1 K", "-1"}, "a number of bytes"},
+        {"cache-size",
+         {"1024G", "1099511627776"},
+         {"1048577G", "99999999999999999999999K", "1KK", "0x10"},
+         "K, M or G"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
         for (size_t j = 0; j < 6; j++) {
@@ -183,6 +189,22 @@ static void test_ranges(void **state UNUSED)
     assert_int_equal(o.reserve, 90);
     assert_int_equal(o.delete_limit, 1000000);
     assert_int_equal(o.umask, 022);
+}
+
+static void test_sizes(void **state UNUSED)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } cases[] = {{"cache_size=1", 1},
+                 {"cache_size=64k", 65536},
+                 {"cache-size=100M", UINT64_C(100) << 20},
+                 {"cache_size=3G", UINT64_C(3) << 30}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        setenv("SYSTEME_API_KEY", "k", 1);
+        assert_int_equal(PARSE("-o", cases[i].text, "/mnt"), 0);
+        assert_int_equal(o.cache_size, cases[i].bytes);
+    }
 }
 
 static void test_layers(void **state UNUSED)
@@ -398,7 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_defaults),      T(test_spellings),
         T(test_letters),       T(test_help_wins),
-        T(test_usage_errors),  T(test_ranges),
+        T(test_usage_errors),  T(test_ranges), T(test_sizes),
         T(test_layers),        T(test_config_place),
         T(test_config_errors), T(test_mount_forms),
         T(test_last_word),     T(test_mount_does_not_lift_ro),

@@ -50,6 +50,8 @@ void world_init(struct world *w, const struct world_options *options)
         .changed = options->changed,
         .gone = options->gone,
         .replacing = options->replacing,
+        .evicting = options->evicting,
+        .cache_size = options->cache_size,
         .data = options->data,
         .shelf = w->shelf,
         .access_type = options->access_type ? options->access_type : "full_access",
@@ -209,8 +211,10 @@ static int keep_record(struct run *run, int r, const struct record *rec)
 {
     if (r != 0)
         return r;
-    run_keep(run, rec->text, rec->len);
     run->stale = rec->stale;
+    if (!rec->text)
+        return 0; /* not at hand, nor asked for */
+    run_keep(run, rec->text, rec->len);
     assert_int_equal(strlen(rec->text), rec->len);
     return 0;
 }
@@ -219,6 +223,13 @@ int run_record(struct run *run)
 {
     struct record *rec = NULL;
     int r = store_record(run->w->store, &run->op, run->res, run->key, &rec);
+    return keep_record(run, r, rec);
+}
+
+int run_stat(struct run *run)
+{
+    struct record *rec = NULL;
+    int r = store_stat(run->w->store, &run->op, run->res, run->key, &rec);
     return keep_record(run, r, rec);
 }
 
@@ -286,6 +297,13 @@ int world_record(struct world *w, enum resource res, const char *id)
     struct run run = {.res = res, .key = store_key(w->store, res, id)};
     assert_true(run.key > 0);
     return to_the_end(w, &run, run_record);
+}
+
+int world_stat(struct world *w, enum resource res, const char *id)
+{
+    struct run run = {.res = res, .key = store_key(w->store, res, id)};
+    assert_true(run.key > 0);
+    return to_the_end(w, &run, run_stat);
 }
 
 int world_record_in(struct world *w, struct listing *l, enum resource res, const char *id)

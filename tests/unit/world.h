@@ -44,7 +44,9 @@ struct world_options {
     void (*changed)(void *data, enum resource res, uint64_t key);
     void (*gone)(void *data, enum resource res, uint64_t key);
     void (*replacing)(void *data, enum resource res, const struct record *rec);
-    void *data; /* of all three */
+    void (*evicting)(void *data, enum resource res, const struct record *rec);
+    void *data; /* of all four */
+    uint64_t cache_size;
     bool no_disk;
     bool dry_run;
     const char *access_type; /* NULL: "full_access" */
@@ -154,12 +156,14 @@ void run_finish(struct run *run);
  * its beginning to its end. */
 int run_save(struct run *run);
 int run_record(struct run *run);
+int run_stat(struct run *run); /* store_stat() */
 int run_record_in(struct run *run);
 int run_whole(struct run *run);
 int run_find(struct run *run);
 
 /* The same, begun and run to the end. Text, staleness, key and failure are in `w` afterwards. */
 int world_record(struct world *w, enum resource res, const char *id);
+int world_stat(struct world *w, enum resource res, const char *id);
 int world_record_in(struct world *w, struct listing *l, enum resource res, const char *id);
 /* The ids in order, separated by blanks, are in w->text. */
 int world_list(struct world *w, enum resource res, struct listing *l);

@@ -72,6 +72,8 @@ void grove_init(struct grove *g, const struct grove_options *options)
                           .changed = tree_store_changed,
                           .gone = tree_store_gone,
                           .replacing = tree_store_replacing,
+                          .evicting = tree_store_evicting,
+                          .cache_size = options->cache_size,
                           .data = &g->tree,
                           .no_disk = options->no_disk,
                           .dry_run = options->dry_run,

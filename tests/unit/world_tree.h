@@ -58,6 +58,7 @@ struct grove_options {
     bool no_disk;
     bool dry_run;
     unsigned delete_limit;
+    uint64_t cache_size;
     const char *access_type; /* NULL: "full_access" */
 };
 void grove_init(struct grove *g, const struct grove_options *options);

@@ -22,6 +22,7 @@ enum option_kind {
     OPTION_FLAG,       /* bool; alone, or yes|no|true|false|on|off|1|0 */
     OPTION_NUMBER,     /* unsigned, min..max */
     OPTION_SECONDS,    /* whole seconds min..max, kept in milliseconds (int64_t) */
+    OPTION_SIZE,       /* bytes, with K, M or G behind them or not (uint64_t) */
     OPTION_OCTAL,      /* mode_t, 0..max */
     OPTION_USER,       /* uid_t: a number or a name */
     OPTION_GROUP,      /* gid_t: a number or a name */

@@ -42,6 +42,7 @@ struct options {
     unsigned jobs;
     unsigned reserve;      /* percent */
     unsigned delete_limit; /* 0: none */
+    uint64_t cache_size;   /* bytes of text that are kept, 0: all */
     char *access_type;
     bool ro, dry_run, insecure_http;
     char *cacert;  /* or NULL */

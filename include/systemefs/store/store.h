@@ -21,6 +21,16 @@
  * KEYS. A record is named by (resource, key). A numeric id is its own key; a slug or UUID is
  * interned: its key is made from its hash, so that it is the same in every run.
  *
+ * TEXTS. With a `cache_size`, no more than so many bytes of text are kept: at the end of each
+ * store_turn() the text goes that was used least lately. Of the record everything else stays known
+ * (key, size, hash, times, where it came from, which name it has), so that ls and stat cost
+ * nothing; whoever wants the text has it fetched again, by the page that it stands in, with its
+ * neighbours in the direction in which texts are being read. If it comes with another content than
+ * it had, that is a change like any other. Only texts of a collection that is paged and whose
+ * records can be read singly go (contacts, tags); the others are few. STORE_TEXTS_MIN stay in any
+ * case, so that a page is not gone before it is read; and what an operation under way has had
+ * fetched, or has saved, stays until it has ended, so that it gets on however small the bound is.
+ *
  * The pointers that calls return live until the next call that may change the store, that is, no
  * longer than one run of a handler.
  *
@@ -41,6 +51,7 @@
 #define STORE_FINDS_MAX   4096                 /* searches by name remembered */
 #define STORE_INTERN_MAX  1000000              /* slugs and UUIDs */
 #define STORE_LISTING_MAX ((size_t)16 << 20)   /* records of one listing */
+#define STORE_TEXTS_MIN   ((size_t)400)        /* texts that are kept whatever the bound is */
 
 struct shelf;
 struct record;
@@ -56,10 +67,13 @@ struct store_options {
      * work: the callee only takes note. May be NULL. */
     void (*changed)(void *data, enum resource res, uint64_t key);
     void (*gone)(void *data, enum resource res, uint64_t key);
-    /* Its content is about to be replaced by another one, or dropped: the last moment to look at it.
-     * May be NULL. */
+    /* Its content is about to be replaced by another one, or dropped: the last moment to look at it,
+     * if its text is at hand. May be NULL. */
     void (*replacing)(void *data, enum resource res, const struct record *rec);
+    /* Its text is about to go, to make room. May be NULL. */
+    void (*evicting)(void *data, enum resource res, const struct record *rec);
     void *data;
+    uint64_t cache_size; /* bytes of text that may be kept; 0: no bound */
 
     struct shelf *shelf;     /* for drafts and trash; NULL: nothing can be saved */
     const char *access_type; /* what an enrollment made by name alone grants */
@@ -76,7 +90,8 @@ void store_turn(struct store *s);
 int64_t store_next_ms(const struct store *s);
 
 struct store_stats {
-    uint64_t records, bytes; /* held, and the bytes of their text */
+    uint64_t records, bytes;      /* known, and the bytes of text that are at hand */
+    uint64_t cache_size, evicted; /* the bound (0: none), and how many texts have gone for it */
     uint64_t listings;
     unsigned operations; /* under way */
     unsigned saves;      /* of them: changes of the account */
@@ -111,7 +126,7 @@ struct record {
     int64_t mtime_ns;      /* when this content was first seen; at first the record's own date */
     uint64_t hash;         /* of the text */
     struct origin *origin; /* never NULL */
-    char *text;            /* compact JSON, checked; NUL-terminated */
+    char *text;            /* compact JSON, checked; NUL-terminated. NULL: not at hand */
     uint32_t len;          /* bytes of text */
     uint32_t size;         /* bytes of the file: the pretty form */
     /* For the layer above, about the kernel: the content that its pages hold (0: none), the
@@ -123,11 +138,15 @@ struct record {
     bool stale : 1;  /* served past its time, because the API is away */
 
     /* private */
-    bool present : 1;       /* there is a text; otherwise absent or not yet known */
+    bool present : 1;       /* it is known; otherwise absent or not yet known */
     bool absent : 1;        /* the API said that there is no such record */
     bool expired : 1;       /* by store_refresh_*() */
     bool around_failed : 1; /* asking for the page around it did not settle whether it exists */
-    struct asking *asking;  /* while it is asked for, has failed, or has no text; or NULL */
+    bool used : 1;          /* its text, since it was last looked at whether it may go */
+    bool queued : 1;        /* in store.texts */
+    bool wanted : 1;        /* its text, by an operation that may still be under way */
+    uint64_t name_hash;     /* while its text is not at hand: of its human name, 0: it has none */
+    struct asking *asking;  /* while it is asked for, has failed, or is not known; or NULL */
 };
 
 static inline struct json record_json(const struct record *rec)
@@ -135,17 +154,27 @@ static inline struct json record_json(const struct record *rec)
     return (struct json){.p = rec->text, .len = rec->len};
 }
 
-/* 0, STORE_WAIT, or -errno with op->failure. -ENOENT: no such record. */
+/* With its text: 0, STORE_WAIT, or -errno with op->failure. -ENOENT: no such record. */
 int store_record(struct store *s, struct op *op, enum resource res, uint64_t key,
                  struct record **ret);
-/* The same for one of a handful, as the tags of a contact are: what is not at hand is asked for by
- * a page of its collection, which will hold the others, too. */
+/* The same for whom everything but the text is enough: that may not be at hand. */
+int store_stat(struct store *s, struct op *op, enum resource res, uint64_t key,
+               struct record **ret);
+/* With the text of a record that is known, fresh or not: asks only where it is not at hand.
+ * -ENOENT: it is not known. */
+int store_text(struct store *s, struct op *op, enum resource res, uint64_t key,
+               struct record **ret);
+/* As store_stat() for one of a handful, as the tags of a contact are: what is not known is asked
+ * for by a page of its collection, which will hold the others, too. */
 int store_record_of_many(struct store *s, struct op *op, enum resource res, uint64_t key,
                          struct record **ret);
-/* What is at hand, fresh or not; NULL when there is no text. Never asks. */
+/* What is known, fresh or not; NULL when nothing is. Its text may not be at hand. Never asks. */
+struct record *store_known(const struct store *s, enum resource res, uint64_t key);
+/* The same, NULL also when its text is not at hand. */
 struct record *store_peek(const struct store *s, enum resource res, uint64_t key);
 /* Milliseconds for which it need not be asked for again; 0 when it is past its time. */
 int64_t store_record_valid_ms(const struct store *s, const struct record *rec);
+/* Both look into the text, and find nothing where it is not at hand. */
 /* Whether any value at `path` ("tags[].id") of the record is that id. */
 bool record_names(const struct record *rec, const char *path, const char *id);
 /* Appends the decoded text of a string member; false when it has none. */
@@ -206,9 +235,9 @@ int store_walk_whole(struct store *s, struct op *op, struct listing *l, struct w
 void walk_reader(struct walk *w, int change);
 void store_walk_read_to(struct store *s, struct walk *w, size_t index);
 
-/* A record as it stands in a listing: -ENOENT when it is not in there. Costs no more than it
- * must: it uses the listing where it is known, or what the record says of itself, and reads the
- * listing only as far as needed. */
+/* A record as it stands in a listing: -ENOENT when it is not in there. Its text may not be at hand.
+ * Costs no more than it must: it uses the listing where it is known, or what the record says of
+ * itself, and reads the listing only as far as needed. */
 int store_record_in(struct store *s, struct op *op, struct listing *l, uint64_t key,
                     struct record **ret);
 /* Milliseconds for which a complete walk is fresh; 0 when there is none. */
@@ -229,6 +258,8 @@ int store_find(struct store *s, struct op *op, enum resource res, const char *na
 /* Whether more than one record of a complete walk has this name. */
 bool store_name_shared(struct store *s, enum resource res, struct walk *w, const char *name,
                        size_t len);
+/* Whether that is the name of the record. Its text need not be at hand. */
+bool store_has_name(enum resource res, const struct record *rec, const char *name, size_t len);
 
 /* ---- refresh ---- */
 

@@ -71,6 +71,7 @@ void tree_destroy(struct tree *t);
 void tree_store_changed(void *data, enum resource res, uint64_t key);
 void tree_store_gone(void *data, enum resource res, uint64_t key);
 void tree_store_replacing(void *data, enum resource res, const struct record *rec);
+void tree_store_evicting(void *data, enum resource res, const struct record *rec);
 
 /* What stat(2) shows, and for how long the kernel may believe it. */
 struct tree_attr {
