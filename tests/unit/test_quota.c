@@ -8,8 +8,6 @@
 #include <cmocka.h>
 
 #include "systemefs/base/macros.h"
-#include "systemefs/base/rng.h"
-#include "systemefs/codec/time.h"
 
 #define T0      1000000LL             /* mono, ms */
 #define WALL    1767225600123000000LL /* 2026-01-01T00:00:00.123Z */
@@ -353,123 +351,115 @@ static void test_pace(void **state UNUSED)
     assert_in_range(n, 580, 600);
 }
 
-/* A server with a fixed window, requests and answers that travel unequally long, and a driver
- * that always has something to send. */
-enum format { FLOOR, CEIL, UNIX, UNIX_MS, DATE, RFC3339, FORMAT_COUNT };
-
-static void write_refill(char *out, size_t size, enum format format, int64_t end_ms, int64_t now_ms)
+/* One request and its answer, `ms` after T0, of a server that tells Unix seconds; `ends` is the
+ * one that it tells, after T0's. */
+static void unix_exchange(struct quota *q, int remaining, int ends, int64_t ms)
 {
-    char text[TIME_TEXT_MAX];
-    switch (format) {
-    case FLOOR:
-        snprintf(out, size, "%lld", (long long)((end_ms - now_ms) / 1000));
-        break;
-    case CEIL:
-        snprintf(out, size, "%lld", (long long)((end_ms - now_ms + 999) / 1000));
-        break;
-    case UNIX:
-        snprintf(out, size, "%lld", (long long)(end_ms / 1000));
-        break;
-    case UNIX_MS:
-        snprintf(out, size, "%lld", (long long)end_ms);
-        break;
-    case RFC3339:
-        snprintf(out, size, "%s", time_format(end_ms * 1000000, false, text));
-        break;
-    case DATE:
-    case FORMAT_COUNT:
-    default:
-        snprintf(out, size, "Thu, 01 Jan 2026 00:%02d:%02d GMT",
-                 (int)((end_ms - 1767225600000) / 60000), (int)((end_ms / 1000) % 60));
-        break;
-    }
+    char left[16], refill[32];
+    snprintf(left, sizeof(left), "%d", remaining);
+    snprintf(refill, sizeof(refill), "%lld", (long long)(WALL_MS / 1000 + ends));
+    exchange(q, "60", left, refill, ms);
 }
 
-static void run_windows(enum format format, int64_t window_ms, int limit, unsigned jobs,
-                        int64_t latency_ms, uint64_t seed)
+/* When a second begins: WALL is 123 ms after one. */
+#define WHOLE(seconds) (T0 + (seconds)*1000 - 123)
+
+static void test_last_one_is_kept(void **state UNUSED)
 {
-    enum { WINDOWS = 12, JOBS_MAX = 16 };
-    struct flight {
-        int64_t at_server, back; /* 0: free */
-        bool counted;
-        int status;
-        struct http_headers headers;
-    } flights[JOBS_MAX] = {{.back = 0}};
-    struct rng rng = {.state = seed};
     struct quota q;
-    const int64_t origin = 1767225600000; /* the windows' start; off the whole second below */
-    int64_t offset = (int64_t)rng_below(&rng, 1000);
-    int used[WINDOWS + 1] = {0};
-    bool known = false;
-    unsigned under_way = 0;
-
     quota_init(&q, 10, 0);
-    for (int64_t t = 0; t < WINDOWS * window_ms; t++) {
-        int64_t now = T0 + t;
-        int64_t wall_ms = origin + t;
-        for (unsigned i = 0; i < jobs; i++) {
-            struct flight *f = &flights[i];
-            if (f->back == 0)
-                continue;
-            if (!f->counted && t >= f->at_server) {
-                int64_t w = (t + window_ms - offset) / window_ms;
-                f->counted = true;
-                f->status = used[w] < limit ? 200 : 429;
-                if (f->status == 200)
-                    used[w]++;
-                char refill[64];
-                write_refill(refill, sizeof(refill), format, origin + w * window_ms + offset,
-                             wall_ms);
-                char count[16], total[16];
-                snprintf(count, sizeof(count), "%d", limit - used[w]);
-                snprintf(total, sizeof(total), "%d", limit);
-                f->headers = told(total, count, refill);
-            }
-            if (t >= f->back) {
-                if (known && f->status == 429)
-                    fail_msg("a 429 in format %d, window %lld, limit %d, jobs %u, latency %lld, "
-                             "seed %llu, at %lld",
-                             (int)format, (long long)window_ms, limit, jobs, (long long)latency_ms,
-                             (unsigned long long)seed, (long long)t);
-                quota_answered(&q, f->status, &f->headers, now, wall_ms * 1000000);
-                known = true;
-                f->back = 0;
-                under_way--;
-            }
-        }
-        for (unsigned i = 0; i < jobs; i++) {
-            struct flight *f = &flights[i];
-            if (f->back != 0 || quota_when(&q, NET_LISTING, now) > now)
-                continue;
-            quota_sent(&q, now);
-            under_way++;
-            f->at_server = t + 1 + (int64_t)rng_below(&rng, (uint64_t)latency_ms);
-            f->back = f->at_server + 1 + (int64_t)rng_below(&rng, (uint64_t)latency_ms);
-            f->counted = false;
-        }
-        if (under_way == 0)
-            assert_true(quota_when(&q, NET_LISTING, now) != QUOTA_ASK_LATER);
-    }
-    /* Whole windows only: the first begins before the driver, the last ends after it. */
-    int sum = 0;
-    for (int w = 1; w < WINDOWS; w++)
-        sum += used[w];
-    int allowed = (limit - limit / 10) * (WINDOWS - 1);
-    if (sum * 100 < allowed * 95)
-        fail_msg("used %d of %d: format %d, window %lld, limit %d, jobs %u, seed %llu", sum,
-                 allowed, (int)format, (long long)window_ms, limit, jobs, (unsigned long long)seed);
+    unix_exchange(&q, 8, 3, 0);
+    assert_int_equal(quota_when(&q, NET_LISTING, T0), T0);
+    unix_exchange(&q, 7, 3, 10);
+    /* One above the reserve is kept; a person may have it, and the reserve. */
+    assert_int_equal(quota_when(&q, NET_LISTING, T0 + 10), WHOLE(3));
+    assert_int_equal(quota_when(&q, NET_AHEAD, T0 + 10), WHOLE(3));
+    assert_int_equal(quota_when(&q, NET_PERSON, T0 + 10), T0 + 10);
+
+    /* At the told second it goes, alone. It is of the old window: a second later then. */
+    struct quota old = q;
+    assert_int_equal(quota_when(&old, NET_LISTING, WHOLE(3)), WHOLE(3));
+    quota_sent(&old, WHOLE(3));
+    assert_true(quota_when(&old, NET_LISTING, WHOLE(3)) == QUOTA_ASK_LATER);
+    quota_unsent(&old);
+    unix_exchange(&old, 6, 3, WHOLE(3) - T0);
+    assert_int_equal(quota_when(&old, NET_LISTING, WHOLE(3) + 5), WHOLE(4));
+    unix_exchange(&old, 59, 6, WHOLE(4) - T0);
+    unix_exchange(&old, 6, 6, WHOLE(4) - T0 + 100);
+    assert_int_equal(old.refill_ms, WHOLE(7));
+
+    /* It is of a new one: all go, and the next window begins at its second. */
+    unix_exchange(&q, 59, 6, WHOLE(3) - T0 + 20);
+    assert_int_equal(quota_when(&q, NET_LISTING, WHOLE(3) + 20), WHOLE(3) + 20);
+    unix_exchange(&q, 7, 6, WHOLE(3) - T0 + 90);
+    assert_int_equal(quota_when(&q, NET_LISTING, WHOLE(3) + 90), WHOLE(3) + 90);
+    unix_exchange(&q, 6, 6, WHOLE(3) - T0 + 100);
+    assert_int_equal(quota_when(&q, NET_LISTING, WHOLE(3) + 100), WHOLE(6) + 20);
+
+    /* Nobody asked for a while: it is not known any more. */
+    unix_exchange(&q, 59, 600, WHOLE(590) - T0);
+    assert_int_equal(q.refill_ms, WHOLE(601));
 }
 
-static void test_uses_what_is_allowed(void **state UNUSED)
+static void test_one_window_of_a_second_later(void **state UNUSED)
 {
-    for (enum format format = 0; format < FORMAT_COUNT; format++) {
-        for (uint64_t seed = 1; seed <= 4; seed++) {
-            run_windows(format, 10000, 60, 8, 100, seed);
-            run_windows(format, 5000, 20, 8, 300, seed);
-            run_windows(format, 3000, 40, 4, 20, seed);
-            run_windows(format, 20000, 100, 16, 400, seed);
-        }
-    }
+    /* The refill is only a second later, which may be rounding: what is left tells. */
+    struct quota q;
+    quota_init(&q, 0, 0);
+    unix_exchange(&q, 1, 1, 0);
+    assert_int_equal(quota_when(&q, NET_LISTING, T0), WHOLE(1));
+    unix_exchange(&q, 59, 2, WHOLE(1) - T0);
+    assert_int_equal(q.remaining, 59);
+    assert_int_equal(q.refill_ms, WHOLE(2));
+    /* Not from one that an answer overtook, though: these two were under way together. */
+    quota_init(&q, 0, 0);
+    unix_exchange(&q, 3, 1, 0);
+    quota_sent(&q, WHOLE(1));
+    quota_sent(&q, WHOLE(1));
+    unix_exchange(&q, 0, 1, WHOLE(1) - T0 + 5);
+    unix_exchange(&q, 2, 1, WHOLE(1) - T0 + 9);
+    assert_int_equal(q.remaining, 0);
+    assert_int_equal(q.refill_ms, WHOLE(2));
+}
+
+static void test_no_learning(void **state UNUSED)
+{
+    struct quota learned;
+    quota_init(&learned, 0, 0);
+    unix_exchange(&learned, 1, 3, 0);
+    unix_exchange(&learned, 59, 6, WHOLE(3) - T0);
+    assert_int_equal(learned.refill_ms, WHOLE(6));
+
+    /* One window, two moments: by chance the first was right. */
+    struct quota q = learned;
+    unix_exchange(&q, 58, 7, WHOLE(4) - T0);
+    unix_exchange(&q, 57, 9, WHOLE(7) - T0);
+    assert_int_equal(q.refill_ms, WHOLE(10));
+
+    /* It was too early, and the next ones are not. */
+    q = learned;
+    assert_int_equal(quota_when(&q, NET_LISTING, WHOLE(6)), WHOLE(6));
+    struct http_headers h = told("60", "0", "1767225606");
+    snprintf(h.retry_after, sizeof(h.retry_after), "1");
+    quota_sent(&q, WHOLE(6));
+    quota_answered(&q, 429, &h, WHOLE(6), WALL + 5877 * 1000000LL);
+    assert_int_equal(quota_when(&q, NET_LISTING, WHOLE(6)), WHOLE(7));
+    unix_exchange(&q, 59, 9, WHOLE(7) - T0);
+    assert_int_equal(q.refill_ms, WHOLE(10));
+
+    /* Our clock is not the server's. */
+    quota_init(&q, 0, 0);
+    h = told("60", "1", "1767229203");
+    snprintf(h.date, sizeof(h.date), "Thu, 01 Jan 2026 01:00:00 GMT");
+    quota_sent(&q, T0);
+    quota_answered(&q, 200, &h, T0, WALL);
+    assert_int_equal(quota_when(&q, NET_LISTING, T0), T0);
+    assert_int_equal(q.refill_ms, T0 + 4000);
+
+    /* With a quota that small, one is not kept. */
+    quota_init(&q, 0, 0);
+    exchange(&q, "9", "1", "1767225603", 0);
+    assert_int_equal(quota_when(&q, NET_LISTING, T0), T0);
 }
 
 int main(void)
@@ -487,7 +477,9 @@ int main(void)
         cmocka_unit_test(test_numbers_missing),
         cmocka_unit_test(test_429),
         cmocka_unit_test(test_pace),
-        cmocka_unit_test(test_uses_what_is_allowed),
+        cmocka_unit_test(test_last_one_is_kept),
+        cmocka_unit_test(test_one_window_of_a_second_later),
+        cmocka_unit_test(test_no_learning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,8 +16,17 @@
  *     What ended without an answer is counted as used.
  *
  * From one window to the next
- *   - a refill that is told in whole seconds may have been rounded down, so it is taken to come a
+ *   - a refill that is told in whole seconds may have been rounded down, so it may come up to a
  *     second later; each answer gives such an upper bound, and the least of them counts;
+ *   - so that this second is not lost where the server is exact, the last request of a window
+ *     (above the reserve) is kept for the told moment. It cannot be refused: either it is of the
+ *     old window, or its answer shows that a new one has begun, and all may go;
+ *   - as long after the told moment as the first answer of a new window came, the next one is
+ *     taken to begin, without keeping one. That holds where windows begin at full seconds, at
+ *     another fraction of each, or with their first request. It is not learned from seconds from
+ *     now, nor where our clock does not agree with the server's: both tell a moment differently
+ *     each time. Nor any more where one window was told with two moments, or where a request that
+ *     was sent so early was refused;
  *   - when it has come, the quota is full again, less what is under way; answers of the window
  *     before are recognized by their refill and say nothing about the new one;
  *   - moments are compared with our clock, unless the server's Date shows that the clocks are more
@@ -64,8 +73,13 @@ struct quota {
     unsigned reserve_percent;
     unsigned per_second;
     unsigned in_flight;
-    bool refill_guessed;             /* a minute was assumed */
-    unsigned pace_next;              /* the oldest of pace_ms */
+    bool refill_guessed; /* a minute was assumed */
+    int64_t told_ms;     /* refill_ms, or the whole second that was told; kept after it */
+    int64_t lag_ms;      /* how long after a whole second it may come */
+    bool fixed;          /* what is learned of lag_ms in this window holds in the next */
+    bool vague;          /* no such thing can be learned of this server */
+    int64_t before;      /* remaining when one went at told_ms, alone; or -1 */
+    unsigned pace_next;  /* the oldest of pace_ms */
     int64_t pace_ms[QUOTA_PACE_MAX]; /* when the last `per_second` requests were sent; a ring */
 };
 
