@@ -188,10 +188,18 @@ static size_t key_spelled(const char *key, const char *text, size_t len)
  * stays what it was in every other respect. */
 static void redact(const char *key, char *text, size_t len)
 {
-    for (size_t at = 0; at < len;) {
-        bool may = text[at] == key[0] || text[at] == '\\';
-        size_t n = may ? key_spelled(key, text + at, len - at) : 0;
-        memset(text + at, '*', n);
+    const char *end = text + len;
+    const char first[] = {key[0], '\\'};
+    char *next[ARRAY_SIZE(first)] = {text, text}; /* where such a byte is, from `at` on */
+    for (char *at = text; at < end;) {
+        for (size_t i = 0; i < ARRAY_SIZE(first); i++)
+            if (next[i] && next[i] <= at)
+                next[i] = memchr(at, first[i], (size_t)(end - at));
+        at = !next[0] || (next[1] && next[1] < next[0]) ? next[1] : next[0];
+        if (!at)
+            return;
+        size_t n = key_spelled(key, at, (size_t)(end - at));
+        memset(at, '*', n);
         at += n ? n : 1;
     }
 }
@@ -204,34 +212,53 @@ static void wrong_shape(struct api_answer *answer, const char *what)
     answer->failure.status = status;
 }
 
+/* Whether `json` is a record that may be taken. */
+static bool read_item(enum resource res, struct json json, struct api_item *item,
+                      struct api_answer *answer)
+{
+    item->json = json;
+    if (json_type(json) != JSON_OBJECT)
+        wrong_shape(answer, "a record is not an object");
+    else if (!api_record_id(res, json, item->id))
+        wrong_shape(answer, "a record has no valid id");
+    else if (json.len > API_TEXT_MAX)
+        wrong_shape(answer, "a record over 1 MiB");
+    else
+        return true;
+    return false;
+}
+
 static void read_record(const struct api_call *call, struct json body, struct api_answer *answer)
 {
     const struct resource_row *row = resource_row(call->res);
-    char id[RESOURCE_ID_TEXT_MAX + 1];
     struct json inner;
     bool wrapped = row->item_member && json_member(body, row->item_member, &inner);
-    answer->record = wrapped ? inner : body;
     /* How the gateway answers a POST is documented nowhere: wrapped as elsewhere, or bare. */
     if (row->item_member && !wrapped && call->method == HTTP_GET)
         wrong_shape(answer, "the record is missing");
-    else if (json_type(answer->record) != JSON_OBJECT)
-        wrong_shape(answer, "not an object");
-    else if (!api_record_id(call->res, answer->record, id))
-        wrong_shape(answer, "the record has no valid id");
-    else if (answer->record.len > API_TEXT_MAX)
-        wrong_shape(answer, "a record over 1 MiB");
+    else
+        read_item(call->res, wrapped ? inner : body, &answer->record, answer);
 }
 
-static void read_page(const struct api_call *call, struct json body, struct api_answer *answer)
+/* `items` is for the records, which the answer points to. */
+static void read_page(const struct api_call *call, struct json body, struct buf *items,
+                      struct api_answer *answer)
 {
     const struct resource_row *row = resource_row(call->res);
-    struct json v, item;
-    if (!json_member(body, row->items_member, &answer->items) ||
-        json_type(answer->items) != JSON_ARRAY) {
+    struct json list = {0}, more = {0}, name, value;
+    struct json_iter it;
+    json_iter_init(&it, body);
+    while (json_iter_next(&it, &name, &value)) {
+        if (json_string_equals(name, row->items_member))
+            list = value;
+        else if (json_string_equals(name, "hasMore"))
+            more = value;
+    }
+    if (json_type(list) != JSON_ARRAY) {
         wrong_shape(answer, "the list of records is missing");
         return;
     }
-    bool told = json_member(body, "hasMore", &v) && json_bool(v, &answer->has_more);
+    bool told = json_bool(more, &answer->has_more);
     if (row->paged && !told) {
         wrong_shape(answer, "hasMore is missing");
         return;
@@ -240,27 +267,25 @@ static void read_page(const struct api_call *call, struct json body, struct api_
         wrong_shape(answer, "a list that comes in one answer says that there is more");
         return;
     }
-    struct json_iter it;
-    json_iter_init(&it, answer->items);
-    while (json_iter_next(&it, NULL, &item)) {
-        char id[RESOURCE_ID_TEXT_MAX + 1];
+    json_iter_init(&it, list);
+    while (json_iter_next(&it, NULL, &value)) {
+        struct api_item item;
+        if (!read_item(call->res, value, &item, answer))
+            return;
+        if (buf_append(items, &item, sizeof(item)) < 0) {
+            api_failure_set(&answer->failure, -ENOMEM, answer->failure.number,
+                            "no memory for the page");
+            return;
+        }
         answer->count++;
-        if (json_type(item) != JSON_OBJECT)
-            wrong_shape(answer, "a record in the list is not an object");
-        else if (!api_record_id(call->res, item, id))
-            wrong_shape(answer, "a record in the list has no valid id");
-        else if (item.len > API_TEXT_MAX)
-            wrong_shape(answer, "a record over 1 MiB");
-        else
-            continue;
-        return;
     }
+    answer->items = (const struct api_item *)(const void *)items->data;
     if (answer->has_more && answer->count == 0)
         wrong_shape(answer, "an empty page says that there is more");
 }
 
 static void read_body(const struct api_call *call, const struct http_response *response,
-                      struct api_answer *answer)
+                      struct buf *items, struct api_answer *answer)
 {
     struct json body;
     struct json_error err = {.message = "no content"};
@@ -270,7 +295,7 @@ static void read_body(const struct api_call *call, const struct http_response *r
         snprintf(what, sizeof(what), "not JSON (%s, line %u)", err.message, err.line);
         wrong_shape(answer, what);
     } else if (call->page) {
-        read_page(call, body, answer);
+        read_page(call, body, items, answer);
     } else {
         read_record(call, body, answer);
     }
@@ -279,11 +304,11 @@ static void read_body(const struct api_call *call, const struct http_response *r
 /* A change may be answered with the record (200, 201), or with nothing that counts (202, 204, and
  * whatever a DELETE says). */
 static void read_change(const struct api_call *call, const struct http_response *response,
-                        struct api_answer *answer)
+                        struct buf *items, struct api_answer *answer)
 {
     if (call->method == HTTP_DELETE || response->status == 202 || response->status == 204)
         return;
-    read_body(call, response, answer);
+    read_body(call, response, items, answer);
 }
 
 /* What is not known of a change that did not end in a plain yes or no. */
@@ -303,6 +328,8 @@ static void call_done(void *data, struct net_result *result)
     struct api_call *call = data;
     struct http_response *response = result->response;
     struct api_answer answer = {0};
+    CLEANUP(buf_cleanup) struct buf items;
+    buf_init(&items, SIZE_MAX / 2);
 
     if (response->body.data)
         redact(call->api->key, response->body.data, response->body.len);
@@ -313,9 +340,9 @@ static void call_done(void *data, struct net_result *result)
     if (gone) /* by an earlier try, whose answer was lost */
         answer.failure = (struct api_failure){.number = result->number};
     else if (!answer.failure.error && call->method == HTTP_GET)
-        read_body(call, response, &answer);
+        read_body(call, response, &items, &answer);
     else if (!answer.failure.error)
-        read_change(call, response, &answer);
+        read_change(call, response, &items, &answer);
     if (answer.failure.error && call->method != HTTP_GET)
         doubt(result, &answer.failure);
     call->done(call->data, &answer);

@@ -83,7 +83,7 @@ static void record_ended(struct fetch *f, const struct api_answer *answer)
         return;
     }
     s->seq++;
-    uint64_t key = record_put(s, f->res, answer->record, f->asked, NULL, NULL);
+    uint64_t key = record_put(s, f->res, &answer->record, f->asked, NULL, NULL);
     rec = record_lookup(s, f->res, f->key);
     if (key == f->key || !rec)
         return;
@@ -121,13 +121,8 @@ static void around_ended(struct fetch *f, const struct api_answer *answer)
 
     uint64_t low = UINT64_MAX, high = 0, met = 0;
     bool inside = true;
-    struct json item;
-    struct json_iter it;
-    json_iter_init(&it, answer->items);
-    while (json_iter_next(&it, NULL, &item)) {
-        char id[RESOURCE_ID_TEXT_MAX + 1];
-        api_record_id(f->res, item, id);
-        uint64_t key = store_key(s, f->res, id);
+    for (size_t i = 0; i < answer->count; i++) {
+        uint64_t key = store_key(s, f->res, answer->items[i].id);
         low = MIN(low, key);
         high = MAX(high, key);
         met += key == f->key;

@@ -178,18 +178,15 @@ static void find_ended(struct fetch *f, const struct api_answer *answer)
     /* A server that ignores the filter answers with everybody: compare. */
     CLEANUP(buf_cleanup) struct buf text;
     buf_init(&text, API_TEXT_MAX);
-    struct json item, v;
-    struct json_iter it;
-    json_iter_init(&it, answer->items);
-    while (json_iter_next(&it, NULL, &item)) {
+    struct json v;
+    for (size_t i = 0; i < answer->count; i++) {
+        const struct api_item *item = &answer->items[i];
         buf_reset(&text);
-        char id[RESOURCE_ID_TEXT_MAX + 1];
-        if (json_member(item, resource_row(f->res)->name_member, &v) &&
+        if (json_member(item->json, resource_row(f->res)->name_member, &v) &&
             json_string(v, &text) == 0 &&
             name_equal(f->res, text.data ? text.data : "", text.len, find->name,
-                       strlen(find->name)) &&
-            api_record_id(f->res, item, id)) {
-            find->key = store_key(s, f->res, id);
+                       strlen(find->name))) {
+            find->key = store_key(s, f->res, item->id);
             return;
         }
     }

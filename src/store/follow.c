@@ -10,7 +10,7 @@
 #define NAMING_MAX 50000
 
 /* As of now: what was asked before the change was answered, and comes later, is older. */
-uint64_t follow_record(struct store *s, enum resource res, struct json item)
+uint64_t follow_record(struct store *s, enum resource res, const struct api_item *item)
 {
     s->seq++;
     uint64_t key = record_put(s, res, item, s->seq, NULL, NULL);

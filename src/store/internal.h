@@ -154,7 +154,7 @@ bool trouble_applies(const struct store *s, const struct trouble *t, const struc
 int trouble_fail(struct op *op, const struct trouble *t);
 
 /* Takes in one record of an answer. Returns its key, 0: no memory. */
-uint64_t record_put(struct store *s, enum resource res, struct json item, uint64_t asked,
+uint64_t record_put(struct store *s, enum resource res, const struct api_item *item, uint64_t asked,
                     const struct listing *l, const struct walk *w);
 /* The API says that there is none. */
 void record_put_absent(struct store *s, enum resource res, uint64_t key, uint64_t asked);

@@ -182,11 +182,8 @@ static bool take_page(struct store *s, struct walk *w, const struct api_answer *
     struct listing *l = w->listing;
     size_t added = 0;
     struct segment *met = NULL;
-    struct json item;
-    struct json_iter it;
-    json_iter_init(&it, answer->items);
-    while (json_iter_next(&it, NULL, &item)) {
-        uint64_t key = record_put(s, l->res, item, asked, l, w);
+    for (size_t i = 0; i < answer->count; i++) {
+        uint64_t key = record_put(s, l->res, &answer->items[i], asked, l, w);
         /* What a segment has is not added twice. */
         if (key && !met && (met = split_met(w, NULL, key)) && !split_has(met, key)) {
             split_give_up(w);

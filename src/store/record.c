@@ -198,11 +198,10 @@ static bool too_late(const struct record *rec, uint64_t asked)
     return (rec->present || rec->absent) && rec->origin->asked > asked;
 }
 
-uint64_t record_put(struct store *s, enum resource res, struct json item, uint64_t asked,
+uint64_t record_put(struct store *s, enum resource res, const struct api_item *item, uint64_t asked,
                     const struct listing *l, const struct walk *w)
 {
-    char id[RESOURCE_ID_TEXT_MAX + 1];
-    uint64_t key = api_record_id(res, item, id) ? store_key(s, res, id) : 0;
+    uint64_t key = store_key(s, res, item->id);
     struct record *rec = key ? record_slot(s, res, key) : NULL;
     if (!rec)
         return 0;
@@ -210,7 +209,7 @@ uint64_t record_put(struct store *s, enum resource res, struct json item, uint64
         return key;
 
     buf_reset(&s->scratch);
-    if (json_compact(item, &s->scratch) < 0)
+    if (json_compact(item->json, &s->scratch) < 0)
         return 0;
     /* Read alone, it stays with the listing it came from: that is where to ask again. */
     struct origin *origin =
@@ -279,12 +278,9 @@ void record_put_absent(struct store *s, enum resource res, uint64_t key, uint64_
 int record_put_page(struct store *s, enum resource res, const struct api_answer *answer,
                     uint64_t asked, const struct listing *l)
 {
-    struct json item;
-    struct json_iter it;
     s->seq++;
-    json_iter_init(&it, answer->items);
-    while (json_iter_next(&it, NULL, &item))
-        if (!record_put(s, res, item, asked, l, NULL))
+    for (size_t i = 0; i < answer->count; i++)
+        if (!record_put(s, res, &answer->items[i], asked, l, NULL))
             return -ENOMEM;
     return 0;
 }

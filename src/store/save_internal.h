@@ -64,7 +64,7 @@ void settle_looked(struct save *job);
 
 /* follow: what else is true now. */
 /* The record of an answer, as of now. Its key, 0: not taken. */
-uint64_t follow_record(struct store *s, enum resource res, struct json item);
+uint64_t follow_record(struct store *s, enum resource res, const struct api_item *item);
 /* It was changed or made: parts of collections follow; with a name, or anew, also what is known by
  * name; with another name, also the records that show it. */
 enum follow { FOLLOW_CONTENT, FOLLOW_NAME, FOLLOW_NEW };

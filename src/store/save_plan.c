@@ -338,7 +338,7 @@ static void main_taken(struct save *job, const struct api_answer *answer)
 {
     struct store *s = job->store;
     const struct resource_row *row = resource_row(job->res);
-    uint64_t key = answer->record.p ? follow_record(s, job->res, answer->record) : 0;
+    uint64_t key = answer->record.json.p ? follow_record(s, job->res, &answer->record) : 0;
     char id[RESOURCE_ID_TEXT_MAX + 1];
     switch (job->kind) {
     case SAVE_EDIT:
@@ -402,11 +402,8 @@ static void looked(struct fetch *f, const struct api_answer *answer)
     char ids[RESOURCE_FILTERS][RESOURCE_ID_TEXT_MAX + 1];
     store_id(s, row->filters[0].by, job->by, ids[0]);
     store_id(s, row->filters[1].by, job->by2, ids[1]);
-    struct json item;
-    struct json_iter it;
-    json_iter_init(&it, answer->items);
-    while (json_iter_next(&it, NULL, &item)) {
-        uint64_t key = follow_record(s, f->res, item);
+    for (size_t i = 0; i < answer->count; i++) {
+        uint64_t key = follow_record(s, f->res, &answer->items[i]);
         const struct record *rec = key ? store_peek(s, f->res, key) : NULL;
         if (!rec || !record_names(rec, row->filters[0].member, ids[0]) ||
             !record_names(rec, row->filters[1].member, ids[1]))

@@ -191,12 +191,9 @@ struct segment *split_met(struct walk *w, struct segment *from, uint64_t key)
 static bool segment_take(struct store *s, struct walk *w, struct segment *g, struct fetch *f,
                          const struct api_answer *answer)
 {
-    struct json item;
-    struct json_iter it;
     struct segment *next = NULL;
-    json_iter_init(&it, answer->items);
-    while (json_iter_next(&it, NULL, &item)) {
-        uint64_t key = record_put(s, f->res, item, f->asked, w->listing, w);
+    for (size_t i = 0; i < answer->count; i++) {
+        uint64_t key = record_put(s, f->res, &answer->items[i], f->asked, w->listing, w);
         uint64_t last = g->count ? g->keys[g->count - 1] : g->after;
         if (!key || key >= last)
             return false;
@@ -281,13 +278,10 @@ static void bottom_ended(struct fetch *f, const struct api_answer *answer)
     struct segment *g = f->segment;
     uint64_t last = 0, front = w->keys[w->count - 1];
     bool rising = true;
-    struct json item;
-    struct json_iter it;
     g->fetch = NULL;
     s->seq++;
-    json_iter_init(&it, answer->items);
-    while (!answer->failure.error && rising && json_iter_next(&it, NULL, &item)) {
-        uint64_t key = record_put(s, f->res, item, f->asked, w->listing, w);
+    for (size_t i = 0; !answer->failure.error && rising && i < answer->count; i++) {
+        uint64_t key = record_put(s, f->res, &answer->items[i], f->asked, w->listing, w);
         rising = key > last;
         last = key;
         /* What the walk has come down to meanwhile it has itself. */

@@ -63,8 +63,9 @@ static void on_done(void *data, const struct api_answer *answer)
     d->failure = answer->failure;
     d->count = answer->count;
     d->has_more = answer->has_more;
-    if (!answer->failure.error && answer->record.p)
-        snprintf(d->record, sizeof(d->record), "%.*s", (int)answer->record.len, answer->record.p);
+    if (!answer->failure.error && answer->record.json.p)
+        snprintf(d->record, sizeof(d->record), "%.*s", (int)answer->record.json.len,
+                 answer->record.json.p);
 }
 
 static void turn(struct desk *d)
@@ -316,6 +317,15 @@ static void test_redaction(void **state UNUSED)
     assert_null(strstr(d.record, KEY));
     assert_string_equal(d.record,
                         "{\"id\":1,\"a\":\"**********\",\"b\":\"x********************\"}");
+    /* Among its own beginnings and other escapes. */
+    char text[256], spelled[16], start[] = {KEY[0], '\0'};
+    snprintf(spelled, sizeof(spelled), "\\u%04x%s", (unsigned char)KEY[0], &KEY[1]);
+    snprintf(text, sizeof(text), "{\"id\":1,\"%s\":\"\\n%s\\t\\n%s\\\\%s%s%s\"}", start, start,
+             spelled, start, KEY, start);
+    get_record(&d, RES_TAG, "1", text);
+    snprintf(text, sizeof(text), "{\"id\":1,\"%s\":\"\\n%s\\t\\n%s\\\\%s%s%s\"}", start, start,
+             "***************", start, "**********", start);
+    assert_string_equal(d.record, text);
 
     scripted_expect(&d.server, HTTP_GET, "",
                     &(struct scripted_answer){.status = 401,

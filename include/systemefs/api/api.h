@@ -62,13 +62,19 @@ struct api_change {
     size_t body_len;
 };
 
-/* What a call ends in. The slices live until done() returns. */
+/* A record in an answer: an object, and its id as text. */
+struct api_item {
+    struct json json;
+    char id[RESOURCE_ID_TEXT_MAX + 1];
+};
+
+/* What a call ends in. It lives until done() returns. */
 struct api_answer {
-    struct api_failure failure; /* failure.error 0: all is well */
-    struct json record;         /* of api_get_record(), and of a change whose answer holds one; else
-                                 * zeroed */
-    struct json items;          /* of api_get_page(): an array of objects, each with a valid id */
-    size_t count;               /* of items */
+    struct api_failure failure;   /* failure.error 0: all is well */
+    struct api_item record;       /* of api_get_record(), and of a change whose answer holds one;
+                                   * else zeroed */
+    const struct api_item *items; /* of api_get_page() */
+    size_t count;                 /* of items */
     bool has_more;
 };
 typedef void api_done_fn(void *data, const struct api_answer *answer);
