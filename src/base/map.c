@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The finalizer of MurmurHash3: every input bit reaches every output bit. */
 static uint64_t mix(uint64_t x)
@@ -110,4 +111,20 @@ uint64_t hash_bytes(const void *bytes, size_t len)
     for (size_t i = 0; i < len; i++)
         h = (h ^ p[i]) * 0x100000001b3ULL;
     return mix(h);
+}
+
+uint64_t hash_text(const void *bytes, size_t len)
+{
+    const unsigned char *p = bytes;
+    uint64_t h = mix(len + 1), word;
+    for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        /* The product carries upward only: the shift brings it down again. */
+        h = (h ^ word) * 0x9e3779b97f4a7c15ULL;
+        h ^= h >> 32;
+    }
+    word = 0;
+    if (len)
+        memcpy(&word, p, len);
+    return mix((h ^ word) * 0x9e3779b97f4a7c15ULL);
 }

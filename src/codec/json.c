@@ -14,32 +14,20 @@ static const char *skip_value(const char *p, const char *end)
 {
     unsigned depth = 0;
     do {
-        switch (*p) {
-        case '"':
+        char c = *p;
+        if (c == '"') {
             p = json_skip_string(p, end);
-            break;
-        case '{':
-        case '[':
+        } else if (c == '{' || c == '[') {
             depth++;
             p++;
-            break;
-        case '}':
-        case ']':
+        } else if (c == '}' || c == ']') {
             depth--;
             p++;
-            break;
-        case ',':
-        case ':':
-        case ' ':
-        case '\n':
-        case '\r':
-        case '\t':
-            p++;
-            break;
-        default: /* a number or a word: up to what cannot be one */
+        } else if (depth) {
+            p++; /* punctuation, or part of a number or word */
+        } else { /* a number or a word: up to what cannot be one */
             while (p < end && *p != ',' && *p != '}' && *p != ']' && !json_is_space(*p))
                 p++;
-            break;
         }
     } while (depth && p < end);
     return p;

@@ -9,9 +9,9 @@
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 /*
- * Output is made of long pieces of the input ("runs") and the few bytes that differ. Every
- * printing goes twice over the value with the same code: once with `to` NULL, which only counts,
- * and once into exactly that much room. So a size is never wrong, and no append can fail halfway.
+ * Output is made of long pieces of the input ("runs") and the few bytes that differ. A printing
+ * goes twice over the value with the same code: once with `to` NULL, which only counts, and once
+ * into exactly that much room. So a size is never wrong, and no append can fail halfway.
  */
 struct printer {
     char *to;        /* or NULL */
@@ -185,12 +185,13 @@ static size_t compact_size(struct json v)
 
 int json_compact(struct json v, struct buf *out)
 {
-    size_t len = compact_size(v);
-    struct printer w = {.to = buf_reserve(out, len)};
+    /* It never gets longer: where there is room for all of it, it need not be counted first. */
+    bool roomy = out->max >= v.len && out->len <= out->max - v.len;
+    struct printer w = {.to = buf_reserve(out, roomy ? v.len : compact_size(v))};
     if (!w.to)
         return buf_error(out);
     print_compact(&w, v);
-    buf_commit(out, len);
+    buf_commit(out, w.len);
     return 0;
 }
 

@@ -216,7 +216,7 @@ uint64_t record_put(struct store *s, enum resource res, const struct api_item *i
         origin_of(s, asked, l ? l->id : rec->origin->listing, l && w ? w->id : 0);
     if (!origin)
         return 0;
-    uint64_t hash = hash_bytes(s->scratch.data, s->scratch.len);
+    uint64_t hash = hash_text(s->scratch.data, s->scratch.len);
     bool first = !rec->present, other = first || rec->hash != hash;
     uint64_t name = other && !first ? record_name_hash(res, rec) : 0;
     if (other && !first && s->replacing)

@@ -207,7 +207,7 @@ void bases_replacing(struct bases *b, uint64_t ino, uint64_t hash, const char *t
 
 void bases_saved(struct bases *b, pid_t process, uint64_t ino, const char *text, size_t len)
 {
-    uint64_t hash = hash_bytes(text, len);
+    uint64_t hash = hash_text(text, len);
     bases_opened(b, process, ino, hash);
     keep(b, ino, hash, text, len);
 }

@@ -37,7 +37,7 @@ static int end(void **state UNUSED)
 
 static uint64_t hash(const char *text)
 {
-    return hash_bytes(text, strlen(text));
+    return hash_text(text, strlen(text));
 }
 
 static void opened(pid_t process, uint64_t ino, const char *text)

@@ -134,6 +134,21 @@ static void test_hash_is_stable(void **state UNUSED)
     assert_true(hash_bytes("018f3c1e-7b2a-7c4d-9e55-0123456789ab", 36) ==
                 UINT64_C(0xb4896537e203bf06));
     assert_true(hash_bytes("a\0", 2) != hash_bytes("a", 1));
+
+    /* Every bit of a text counts, wherever it is, and so does its length. */
+    char text[41] = "";
+    struct map seen;
+    map_init(&seen);
+    for (size_t len = 0; len < sizeof(text); len++) {
+        for (size_t bit = 0; bit <= len * 8; bit++) {
+            text[bit / 8] ^= bit < len * 8 ? (char)(1 << bit % 8) : 0;
+            uint64_t hash = hash_text(text, len);
+            assert_null(map_get(&seen, hash));
+            map_put(&seen, hash, text);
+            text[bit / 8] ^= bit < len * 8 ? (char)(1 << bit % 8) : 0;
+        }
+    }
+    map_finish(&seen);
 }
 
 int main(void)

@@ -48,3 +48,5 @@ void *map_remove(struct map *m, uint64_t key);
  * records with textual ids are made from it. Not for untrusted floods without a check of the
  * full key by the caller. */
 uint64_t hash_bytes(const void *bytes, size_t len);
+/* Another one, many times faster for long texts; to compare texts within one run only. */
+uint64_t hash_text(const void *bytes, size_t len);
