@@ -491,13 +491,9 @@ static void http_work(struct http *h)
 
 void http_turn(struct http *h)
 {
-    struct list batch, *first;
-
     http_work(h);
-    /* done() may start and cancel. What ends because of it belongs to the next turn. */
-    list_init(&batch);
-    list_splice(&batch, &h->ended);
-    while ((first = list_first(&batch))) {
+    struct list *first = list_first(&h->ended);
+    if (first) {
         struct exchange *x = CONTAINER_OF(first, struct exchange, link);
         list_remove(first);
         x->state = EXCHANGE_DONE;

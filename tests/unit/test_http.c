@@ -400,6 +400,31 @@ static void test_cancel(void **state UNUSED)
     http_turn(h);
 }
 
+/* Bug guarded: all answers that had come were worked off in one turn, some fifteen pages, while a
+ * request of the kernel waited that memory could answer. */
+static void test_one_a_turn(void **state UNUSED)
+{
+    struct outcome o[4] = {{.dones = 0}};
+    unsigned dones = 0, turns = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(o); i++)
+        start_url(&o[i], HTTP_GET, "http://127.0.0.1:1/", NULL, 20000);
+    for (; dones < ARRAY_SIZE(o); turns++) {
+        /* Does not sleep while there is one that has ended. */
+        assert_int_equal(http_wait(h, NULL, 0, 20000), 0);
+        http_turn(h);
+        unsigned before = dones;
+        dones = 0;
+        for (size_t i = 0; i < ARRAY_SIZE(o); i++)
+            dones += o[i].dones;
+        assert_in_range(dones, before, before + 1);
+    }
+    assert_true(turns >= ARRAY_SIZE(o));
+    for (size_t i = 0; i < ARRAY_SIZE(o); i++) {
+        assert_int_equal(o[i].r.failure, NET_REFUSED);
+        outcome_finish(&o[i]);
+    }
+}
+
 static struct outcome crowd[300];
 static size_t crowd_started, crowd_done;
 
@@ -589,6 +614,7 @@ int main(void)
         TEST(test_not_reached),
         TEST(test_timeout_and_wait),
         TEST(test_cancel),
+        TEST(test_one_a_turn),
         TEST(test_many),
         TEST(test_broken_connection_and_post),
         TEST(test_connections_grow_old),

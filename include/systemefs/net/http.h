@@ -10,7 +10,9 @@
  *
  * http_wait() is where the whole program sleeps: until curl has something to do, one of the
  * caller's descriptors is readable, or the time is up. http_turn() then lets curl work and calls
- * the done() functions.
+ * one done() function: a page takes a millisecond to be taken in, and whoever asks for what is in
+ * memory would wait for all that have come meanwhile. While there are more, http_wait() does not
+ * wait.
  *
  * Sockets are close-on-exec. The texts in http_response.detail hold host and port at most, never
  * a header or the rest of a URL.
@@ -49,7 +51,7 @@ struct http_wait_fd {
 /* Waits at most `timeout_ms` (-1: no limit); a signal handler that runs ends it too. 0, or
  * -errno (-EINVAL: more than HTTP_WAIT_FDS_MAX descriptors). */
 int http_wait(struct http *h, struct http_wait_fd *fds, size_t n, int64_t timeout_ms);
-/* Does what can be done without waiting; calls done() for what has ended. */
+/* Does what can be done without waiting; calls done() for one exchange that has ended. */
 void http_turn(struct http *h);
 
 /* What a CURLcode means; `os_error` is the errno of connecting, 0 when unknown. The one table of
