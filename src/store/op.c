@@ -93,6 +93,8 @@ void store_turn(struct store *s)
     while ((node = list_first(&s->ready)))
         resume(CONTAINER_OF(node, struct op, waiting));
     texts_trim(s); /* whoever waited for a text has had it */
+    if (s->shelf)
+        shelf_turn(s->shelf); /* behind the replies */
 }
 
 int64_t store_next_ms(const struct store *s)

@@ -186,6 +186,7 @@ int shelf_create(struct disk *disk, const struct clock *clock, struct shelf **re
         return -ENOMEM;
     *s = (struct shelf){.disk = disk, .clock = clock};
     list_init(&s->under_way);
+    list_init(&s->gone);
     list_init(&s->kept);
     if (disk)
         visit_drafts(s, explain);
@@ -203,10 +204,17 @@ static void draft_free(struct draft *d)
     free(d);
 }
 
+void shelf_turn(struct shelf *s)
+{
+    list_for_each_safe(it, &s->gone)
+        draft_free(CONTAINER_OF(it, struct draft, link));
+}
+
 void shelf_destroy(struct shelf *s)
 {
     if (!s)
         return;
+    shelf_turn(s);
     list_for_each_safe(it, &s->under_way)
         draft_free(CONTAINER_OF(it, struct draft, link));
     list_for_each_safe(it, &s->kept)
@@ -366,7 +374,8 @@ void draft_done(struct draft *d)
     remove_quietly(d->shelf, d->kept->path);
     shelf_remove_reason(d->shelf, d->kept->path);
     shelf_prune(d->shelf, d->kept->path);
-    draft_free(d);
+    list_remove(&d->link);
+    list_append(&d->shelf->gone, &d->link);
 }
 
 void draft_refused(struct draft *d, const char *reason)

@@ -29,12 +29,13 @@ struct shelf {
     struct disk *disk; /* or NULL */
     const struct clock *clock;
     struct list under_way;
+    struct list gone; /* drafts that are removed; shelf_turn() lets go of them */
     struct list kept; /* newest first */
     unsigned kept_count;
 };
 
 struct draft {
-    struct list link; /* under_way */
+    struct list link; /* under_way, or gone */
     struct shelf *shelf;
     struct kept *kept; /* what it will be when it is refused */
     int lock;          /* below 0: could not be had */

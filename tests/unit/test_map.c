@@ -136,16 +136,18 @@ static void test_hash_is_stable(void **state UNUSED)
     assert_true(hash_bytes("a\0", 2) != hash_bytes("a", 1));
 
     /* Every bit of a text counts, wherever it is, and so does its length. */
-    char text[41] = "";
+    unsigned char text[41] = "";
     struct map seen;
     map_init(&seen);
     for (size_t len = 0; len < sizeof(text); len++) {
         for (size_t bit = 0; bit <= len * 8; bit++) {
-            text[bit / 8] ^= bit < len * 8 ? (char)(1 << bit % 8) : 0;
+            unsigned char *p = &text[bit / 8], before = *p;
+            if (bit < len * 8)
+                *p = (unsigned char)(before ^ 1u << bit % 8);
             uint64_t hash = hash_text(text, len);
             assert_null(map_get(&seen, hash));
             map_put(&seen, hash, text);
-            text[bit / 8] ^= bit < len * 8 ? (char)(1 << bit % 8) : 0;
+            *p = before;
         }
     }
     map_finish(&seen);

@@ -48,8 +48,13 @@ int draft_begin(struct shelf *s, const char *path, pid_t owner, const void *byte
                 struct draft **ret);
 /* Where it is, below `drafts/`. Lives as long as the draft. */
 const char *draft_path(const struct draft *d);
-/* The API has it: the draft goes away, with what it replaced. Frees it. What fails is logged. */
+/* The API has it: the draft goes away, with what it replaced. The handle is not to be used any
+ * more. What fails is logged. */
 void draft_done(struct draft *d);
+/* Lets go of the files that went away. A file system does the work of a removal when the last one
+ * who has it open closes it, and that may take as long as a request: this is for when nobody waits
+ * for it any more. */
+void shelf_turn(struct shelf *s);
 /* It stays, with its reason (of any bytes; in the file, control characters are blanks, and a
  * newline ends it). Frees it. Where the reason cannot be written, that is logged. */
 void draft_refused(struct draft *d, const char *reason);
