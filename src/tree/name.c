@@ -150,15 +150,20 @@ static void file_name(const struct tree *t, const struct own_name *own, bool sha
                  out);
 }
 
-/* A symlink in there. It is believed for as long as its record is: of a change of that the kernel
- * is told (names_forget). */
+/*
+ * A symlink in there. Where nothing is written it is believed for as long as its record is, and the
+ * kernel is told of a change of that (names_forget), but nobody waits until it has heard: telling
+ * it of a name may take as long as a lookup in that directory does. So where a person may have
+ * changed the name just now, each use of it is a question.
+ */
 static int name_found(struct tree *t, struct op *op, enum node_kind kind, const struct record *rec,
                       struct tree_attr *ret)
 {
     int r = link_found(t, op, kind, rec->key, ret);
-    /* Without its text nobody will know what to forget. */
-    ret->entry_valid_ms = rec->text ? store_record_valid_ms(t->store, rec) : 0;
-    t->names_told[shape_of(kind)->res] = true;
+    if (t->no_open && rec->text) { /* without its text nobody would know what to forget */
+        ret->entry_valid_ms = store_record_valid_ms(t->store, rec);
+        t->names_told[shape_of(kind)->res] = true;
+    }
     return r;
 }
 

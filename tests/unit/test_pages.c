@@ -55,7 +55,7 @@ static bool serves(struct grove *g, const char *path)
 static void test_names_are_believed(void **state UNUSED)
 {
     struct grove g;
-    init(&g, false);
+    init(&g, true);
     world_put(&g.w, RES_TAG, "{\"id\":5,\"name\":\"old\"}");
     assert_int_equal(grove_list(&g, "tags/by-name", 10), 0);
     assert_int_equal(grove_path(&g, "tags/by-name/old.json"), 0);
@@ -74,6 +74,13 @@ static void test_names_are_believed(void **state UNUSED)
     world_advance(&g.w, TTL);
     assert_int_equal(grove_read(&g, "tags/5.json"), -ENOENT);
     assert_string_equal(g.forgotten, "new (5).json");
+    grove_finish(&g);
+
+    /* Where it can be written, the old name must not lead anywhere the moment after. */
+    init(&g, false);
+    world_put(&g.w, RES_TAG, "{\"id\":5,\"name\":\"old\"}");
+    assert_int_equal(grove_path(&g, "tags/by-name/old.json"), 0);
+    assert_int_equal(g.attr.entry_valid_ms, 0);
     grove_finish(&g);
 }
 
