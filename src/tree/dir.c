@@ -316,9 +316,11 @@ int tree_readdir(struct tree *t, struct op *op, struct tree_dir *dir, uint64_t c
     }
     if (cookie < COOKIE_RECORDS && !emit_fixed(t, op, dir, cookie, emit, data, &emitted))
         return 0;
-    if (shape_of(dir->node.kind)->form == FORM_SHELF)
-        return kept_readdir(t, dir, cookie < COOKIE_RECORDS ? 0 : cookie - COOKIE_RECORDS,
-                            COOKIE_RECORDS, emit, data);
+    if (shape_of(dir->node.kind)->form == FORM_SHELF) {
+        int r = kept_readdir(t, dir, cookie < COOKIE_RECORDS ? 0 : cookie - COOKIE_RECORDS,
+                             COOKIE_RECORDS, emit, data);
+        return emitted ? 0 : r;
+    }
     if ((cookie < COOKIE_RECORDS || cookie >= COOKIE_SCRATCH) &&
         !emit_scratch(t, dir, cookie, emit, data, &emitted))
         return 0;

@@ -168,13 +168,21 @@ int kept_readdir(struct tree *t, struct tree_dir *dir, uint64_t after, uint64_t 
     }
     if (r < 0)
         return r == -ENOENT ? 0 : r;
+    bool emitted = false;
     while (after < dir->names.len) {
         const char *name = dir->names.data + after;
         struct tree_attr attr;
         after += strlen(name) + 1;
-        if (kept_lookup(t, NULL, dir->node, name, &attr) == 0 &&
-            !emit(data, name, &attr, base + after))
+        r = kept_lookup(t, NULL, dir->node, name, &attr);
+        if (r == -ENOENT)
+            continue; /* removed meanwhile */
+        /* What the disk does not tell is not left out. What was emitted is on its way: then the
+         * next request meets the failure. */
+        if (r < 0)
+            return emitted ? 0 : r;
+        if (!emit(data, name, &attr, base + after))
             return 0;
+        emitted = true;
     }
     return 0;
 }
