@@ -97,7 +97,7 @@ struct store {
                          * count as the answer to it */
     int64_t away_until_ms;
 
-    struct list ops; /* all that have begun, oldest first: their deadlines come in order */
+    struct list ops; /* all that have begun, by their deadlines */
     struct list ready;
     unsigned op_count;
     struct list fetches;

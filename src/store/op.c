@@ -9,7 +9,7 @@
 #include "internal.h"
 #include "systemefs/store/save.h"
 
-void op_begin(struct store *s, struct op *op)
+static void begin(struct store *s, struct op *op, int64_t deadline_ms)
 {
     list_init(&op->waiting);
     list_init(&op->active);
@@ -19,8 +19,22 @@ void op_begin(struct store *s, struct op *op)
     op->job = NULL;
     op->about = 0;
     op->seq = ++s->seq;
-    op->deadline_ms = store_now(s) + s->timeout_ms;
-    list_append(&s->ops, &op->active);
+    op->deadline_ms = deadline_ms;
+    /* By their deadlines; most are the last. */
+    struct list *before = s->ops.prev;
+    while (before != &s->ops && CONTAINER_OF(before, struct op, active)->deadline_ms > deadline_ms)
+        before = before->prev;
+    list_prepend(before, &op->active);
+}
+
+void op_begin(struct store *s, struct op *op)
+{
+    begin(s, op, store_now(s) + s->timeout_ms);
+}
+
+void op_begin_for(struct store *s, struct op *op, const struct op *by)
+{
+    begin(s, op, by->deadline_ms);
 }
 
 void op_end(struct op *op)
@@ -76,8 +90,8 @@ void store_turn(struct store *s)
     struct list *node;
     int64_t now = store_now(s);
 
-    /* Past the deadline: the handler runs once more and makes do with what is at hand. An op that
-     * began later cannot be due earlier, so the first that is not due ends the search. */
+    /* Past the deadline: the handler runs once more and makes do with what is at hand. They are in
+     * the order of their deadlines, so the first that is not due ends the search. */
     list_for_each_safe(it, &s->ops) {
         struct op *op = CONTAINER_OF(it, struct op, active);
         if (op->deadline_ms > now)

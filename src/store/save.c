@@ -237,7 +237,7 @@ int save_start(struct store *s, struct op *op, const struct save_order *order, s
     job->refs++; /* the store's */
     list_append(&s->saves, &job->all);
     job->op.resume = on_resume;
-    op_begin(s, &job->op);
+    op_begin_for(s, &job->op, op);
     on_resume(&job->op);
     return 0;
 }
@@ -514,7 +514,7 @@ int save_wait(struct save *job, struct op *op)
         op->failure = job->failure;
         return job->failure.error;
     }
-    return op_wait(op, &job->ended); /* it has a deadline of its own, which is no later */
+    return op_wait(op, &job->ended); /* its deadline is no later */
 }
 
 /* ---- the store's side ---- */

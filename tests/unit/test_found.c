@@ -48,10 +48,27 @@ static void test_kept_listing_fails(void **state UNUSED)
     grove_finish(&g);
 }
 
+/* A change had a deadline of its own, from its beginning on: a request that had waited before, for
+ * the record that it is a change of, could take twice the timeout. */
+static void test_deadline_of_a_save(void **state UNUSED)
+{
+    struct grove g;
+    struct grove_call call;
+    init(&g);
+    assert_int_equal(grove_save(&g, "contacts/.s", FRENCH), 0);
+    g.w.delay_ms = WORLD_TIMEOUT_MS * 2 / 3;
+    grove_begin_rename(&g, &call, "contacts/.s", PATH);
+    assert_int_equal(grove_wait(&call), -ETIMEDOUT);
+    assert_true(call.run.ended_ms - call.run.began_ms <= WORLD_TIMEOUT_MS);
+    check_kept(&g.w, "drafts/" PATH, FRENCH);
+    grove_finish(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept_listing_fails),
+        cmocka_unit_test(test_deadline_of_a_save),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,8 @@ struct op {
 
 /* Starts the clock: the deadline is `timeout` from now. */
 void op_begin(struct store *s, struct op *op);
+/* The same for what `by` has set going, and waits for: it has no longer than that. */
+void op_begin_for(struct store *s, struct op *op, const struct op *by);
 /* Takes it out of every list. Safe at any time between begin and the next begin. */
 void op_end(struct op *op);
 /* Parks it on a queue and returns STORE_WAIT. */
