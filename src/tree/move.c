@@ -216,6 +216,14 @@ static int rename_record(struct tree *t, struct op *op, struct node dir, uint64_
     return save_start(t->store, op, &order, &op->job);
 }
 
+/* Whether it is the record's own old file, which the program that has renamed it away puts back as
+ * it was, without having saved anything in between: there is nothing to save either. */
+static bool puts_back(struct tree *t, const struct op *op, const struct scratch *s, struct node n)
+{
+    return !s->dirty && s->copied_by && s->copied_by == op_process(t, op) &&
+           s->copy_of.kind == n.kind && s->copy_of.key == n.key;
+}
+
 /* The scratch file has been saved as what its new name stands for; it goes. */
 static int rename_saved(struct tree *t, struct op *op, struct scratch *s,
                         const struct target *target)
@@ -283,6 +291,10 @@ static int rename_scratch(struct tree *t, struct op *op, struct scratch *s, stru
     if (s->target)
         return op_fail(op, -EPERM, "a symlink is not a record");
     op->about = target.node.kind == KIND_ROOT ? 0 : node_ino(target.node);
+    if (target.node.kind != KIND_ROOT && puts_back(t, op, s, target.node)) {
+        scratch_unname(t, s);
+        return 0;
+    }
     if (s->text.len == 0)
         return op_fail(op, -EINVAL, "the file is empty: nothing was sent");
     r = write_begin(t, op, &target, s->text.data, s->text.len, NULL);

@@ -64,11 +64,37 @@ static void test_deadline_of_a_save(void **state UNUSED)
     grove_finish(&g);
 }
 
+/* vim reads, somebody else changes the record, vim renames it away (and gets the newer content),
+ * its save is refused, and it renames the old file back. That was taken for another save, of what
+ * somebody else had written: it took the place of the refused text, which was lost. */
+static void test_draft_after_renaming_back(void **state UNUSED)
+{
+    struct grove g;
+    init(&g);
+    assert_int_equal(grove_read(&g, PATH), 0);
+    world_put(&g.w, RES_CONTACT, CONTACT("de", "\"Graz\"", VIP));
+    world_advance(&g.w, TTL + 1);
+    assert_int_equal(grove_rename(&g, PATH, "contacts/5.json~"), 0);
+    assert_int_equal(grove_save(&g, PATH, FRENCH), -ESTALE);
+    check_kept(&g.w, "drafts/" PATH, FRENCH);
+    assert_int_equal(grove_unlink(&g, PATH), 0);
+    assert_int_equal(grove_rename(&g, "contacts/5.json~", PATH), 0);
+    assert_int_equal(grove_path(&g, "contacts/5.json~"), -ENOENT);
+    check_sent(&g.w, "");
+    check_kept(&g.w, "drafts/" PATH, FRENCH);
+    /* Written in between, it is a text of its own. */
+    assert_int_equal(grove_rename(&g, PATH, "contacts/5.json~"), 0);
+    assert_int_equal(grove_save(&g, "contacts/5.json~", FRENCH), 0);
+    assert_int_equal(grove_rename(&g, "contacts/5.json~", PATH), -ESTALE);
+    grove_finish(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept_listing_fails),
         cmocka_unit_test(test_deadline_of_a_save),
+        cmocka_unit_test(test_draft_after_renaming_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
