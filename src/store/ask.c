@@ -47,7 +47,9 @@ bool record_fresh(const struct store *s, const struct record *rec, const struct 
         return true;
     /* With a ttl of 0: the open does not ask again what its lookup has just asked. Where the lookup
      * has met a refusal, that is the answer. */
-    return op->follow_up && !rec->expired && !rec->stale && (rec->absent || !record_trouble(rec)) &&
+    const struct trouble *trouble = record_trouble(rec);
+    bool refused = trouble && !(rec->absent && trouble->failure.error == -ENOENT);
+    return op->follow_up && !rec->expired && !rec->stale && !refused &&
            store_now(s) - rec->origin->fetched_ms < STORE_REPEAT_MS;
 }
 

@@ -89,12 +89,36 @@ static void test_draft_after_renaming_back(void **state UNUSED)
     grove_finish(&g);
 }
 
+/* With a ttl of 0, a lookup that was refused for a moment answers so that the open can tell why.
+ * The open answered from what had been known before: that there is no such record, which the kernel
+ * cannot take after a lookup that has found it (ESTALE). */
+static void test_refused_after_gone(void **state UNUSED)
+{
+    struct world w;
+    desk_init(&w, &(struct world_options){.ttl_ms = 0});
+    know(&w);
+    world_remove(&w, RES_CONTACT, "5");
+    assert_int_equal(world_record(&w, RES_CONTACT, "5"), -ENOENT);
+    struct run open = {.res = RES_CONTACT, .key = 5, .op.follow_up = true};
+    run_begin(&w, &open, run_record);
+    assert_int_equal(world_run(&w, &open), -ENOENT);
+    w.status = 403;
+    w.body = "{}";
+    assert_int_equal(world_record(&w, RES_CONTACT, "5"), -EACCES);
+    open = (struct run){.res = RES_CONTACT, .key = 5, .op.follow_up = true};
+    run_begin(&w, &open, run_record);
+    assert_int_equal(world_run(&w, &open), -EACCES);
+    assert_int_equal(world_requests(&w), 3);
+    world_finish(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept_listing_fails),
         cmocka_unit_test(test_deadline_of_a_save),
         cmocka_unit_test(test_draft_after_renaming_back),
+        cmocka_unit_test(test_refused_after_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
