@@ -218,10 +218,15 @@ static int rename_record(struct tree *t, struct op *op, struct node dir, uint64_
 
 /* Whether it is the record's own old file, which the program that has renamed it away puts back as
  * it was, without having saved anything in between: there is nothing to save either. */
-static bool puts_back(struct tree *t, const struct op *op, const struct scratch *s, struct node n)
+static bool puts_back(struct tree *t, const struct op *op, const struct scratch *s, struct node dir,
+                      const char *name)
 {
+    CLEANUP(buf_cleanup) struct buf old, new;
+    buf_init(&old, PATH_MAX);
+    buf_init(&new, PATH_MAX);
     return !s->dirty && s->copied_by && s->copied_by == op_process(t, op) &&
-           s->copy_of.kind == n.kind && s->copy_of.key == n.key;
+           tree_path(t, node_ino(s->copy_of), &old) == 0 && change_path(t, dir, name, &new) == 0 &&
+           strcmp(old.data, new.data) == 0;
 }
 
 /* The scratch file has been saved as what its new name stands for; it goes. */
@@ -291,7 +296,9 @@ static int rename_scratch(struct tree *t, struct op *op, struct scratch *s, stru
     if (s->target)
         return op_fail(op, -EPERM, "a symlink is not a record");
     op->about = target.node.kind == KIND_ROOT ? 0 : node_ino(target.node);
-    if (target.node.kind != KIND_ROOT && puts_back(t, op, s, target.node)) {
+    if (puts_back(t, op, s, dir, name)) {
+        if (target.node.kind == KIND_ROOT) /* and no draft: that is the place of the refused text */
+            return op_fail(op, -ENOENT, "there is no such record any more: nothing was sent");
         scratch_unname(t, s);
         return 0;
     }

@@ -89,6 +89,24 @@ static void test_draft_after_renaming_back(void **state UNUSED)
     grove_finish(&g);
 }
 
+/* The record is gone meanwhile: the old file put back became a draft, in place of the refused text.
+ */
+static void test_draft_after_a_removal(void **state UNUSED)
+{
+    struct grove g;
+    init(&g);
+    assert_int_equal(grove_read(&g, PATH), 0);
+    assert_int_equal(grove_rename(&g, PATH, "contacts/5.json~"), 0);
+    world_advance(&g.w, SAVE_RECENT_MS + 1);
+    world_remove(&g.w, RES_CONTACT, "5");
+    assert_int_equal(grove_save(&g, PATH, FRENCH), -ENOENT);
+    assert_int_equal(grove_rename(&g, "contacts/5.json~", PATH), -ENOENT);
+    check_kept(&g.w, "drafts/" PATH, FRENCH);
+    assert_int_equal(grove_path(&g, "contacts/5.json~"), 0);
+    check_sent(&g.w, "");
+    grove_finish(&g);
+}
+
 /* With a ttl of 0, a lookup that was refused for a moment answers so that the open can tell why.
  * The open answered from what had been known before: that there is no such record, which the kernel
  * cannot take after a lookup that has found it (ESTALE). */
@@ -118,6 +136,7 @@ int main(void)
         cmocka_unit_test(test_kept_listing_fails),
         cmocka_unit_test(test_deadline_of_a_save),
         cmocka_unit_test(test_draft_after_renaming_back),
+        cmocka_unit_test(test_draft_after_a_removal),
         cmocka_unit_test(test_refused_after_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
