@@ -125,7 +125,8 @@ static int clear_value(struct tree *t, struct op *op, struct node n)
 }
 
 /*
- * Whether this process has renamed the record away before, and still has it under the other name.
+ * Whether this process has renamed the record away before, and still has it under the other name,
+ * for all it knows.
  * An editor that does so takes what stands at the record's name for its own new file; when its save
  * is refused, it removes that and renames the old one back. It does not mean the record.
  */
@@ -135,6 +136,12 @@ static bool renamed_away(struct tree *t, const struct op *op, struct node n)
         const struct scratch *s = CONTAINER_OF(it, struct scratch, all);
         if (s->dir && s->copy_of.kind == n.kind && s->copy_of.key == n.key && s->copied_by &&
             s->copied_by == op_process(t, op))
+            return true;
+    }
+    for (size_t i = 0; i < AWAY_MAX; i++) {
+        const struct away *a = &t->away[i];
+        if (a->process && a->process == op_process(t, op) && a->node.kind == n.kind &&
+            a->node.key == n.key)
             return true;
     }
     return false;
@@ -165,6 +172,7 @@ int tree_unlink(struct tree *t, struct op *op, uint64_t parent, const char *name
     if (s && s->role == SCRATCH_NAME)
         return op_fail(op, -EPERM, "it is a name of %s: remove that", s->target);
     if (s) {
+        scratch_taken(t, op, s);
         scratch_unname(t, s);
         return 0;
     }

@@ -69,6 +69,14 @@ struct ghost {
     pid_t process;
 };
 
+/* A record that a program has renamed away, when another program has removed the copy since: see
+ * renamed_away(). */
+#define AWAY_MAX 16
+struct away {
+    struct node node;
+    pid_t process; /* 0: nothing */
+};
+
 struct tree {
     struct store *store;
     struct shelf *shelf;
@@ -92,6 +100,8 @@ struct tree {
     struct map open_inodes;      /* ino -> struct open_inode */
     struct ghost ghosts[GHOSTS]; /* a ring */
     unsigned next_ghost;
+    struct away away[AWAY_MAX]; /* a ring */
+    unsigned next_away;
     struct map shelf_nodes; /* key of a KIND_SHELF_* node -> struct shelf_node */
     struct list scratch;    /* oldest first */
     size_t scratch_count;
@@ -233,8 +243,12 @@ int scratch_make(struct tree *t, uint64_t dir, const char *name, enum scratch_ro
                  const char *target, struct scratch **ret);
 /* It loses its name, and goes when nobody has it any more. */
 void scratch_unname(struct tree *t, struct scratch *s);
+/* Another program takes its name away, or removes it: whoever has renamed a record to it does not
+ * know, and still does not mean the record. */
+void scratch_taken(struct tree *t, const struct op *op, const struct scratch *s);
 /* It takes another name, in place of whatever scratch has that. */
-void scratch_move(struct tree *t, struct scratch *s, uint64_t dir, const char *name);
+void scratch_move(struct tree *t, const struct op *op, struct scratch *s, uint64_t dir,
+                  const char *name);
 /* Whether it can have that many bytes. */
 int scratch_room(const struct tree *t, const struct scratch *s, size_t size);
 void scratch_release(struct tree *t, struct scratch *s);

@@ -39,7 +39,7 @@ static int copy_out(struct tree *t, struct op *op, struct node n, uint64_t paren
         scratch_unname(t, s);
         return r;
     }
-    scratch_move(t, s, parent, name);
+    scratch_move(t, op, s, parent, name);
     *ret = s;
     return 0;
 }
@@ -288,7 +288,7 @@ static int rename_scratch(struct tree *t, struct op *op, struct scratch *s, stru
     int r = rename_target(t, op, dir, name, replace, &target);
     if (r == -ENOENT) {
         s->role = SCRATCH_LOCAL;
-        scratch_move(t, s, node_ino(dir), name);
+        scratch_move(t, op, s, node_ino(dir), name);
         return 0;
     }
     if (r != 0)

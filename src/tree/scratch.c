@@ -76,11 +76,22 @@ void scratch_unname(struct tree *t, struct scratch *s)
     scratch_release(t, s);
 }
 
-void scratch_move(struct tree *t, struct scratch *s, uint64_t dir, const char *name)
+void scratch_taken(struct tree *t, const struct op *op, const struct scratch *s)
+{
+    if (!s->copied_by || s->copied_by == op_process(t, op))
+        return;
+    t->away[t->next_away] = (struct away){.node = s->copy_of, .process = s->copied_by};
+    t->next_away = (t->next_away + 1) % AWAY_MAX;
+}
+
+void scratch_move(struct tree *t, const struct op *op, struct scratch *s, uint64_t dir,
+                  const char *name)
 {
     struct scratch *there = scratch_find(t, dir, name);
-    if (there && there != s)
+    if (there && there != s) {
+        scratch_taken(t, op, there);
         scratch_unname(t, there);
+    }
     s->dir = dir;
     snprintf(s->name, sizeof(s->name), "%s", name);
 }

@@ -107,6 +107,33 @@ static void test_draft_after_a_removal(void **state UNUSED)
     grove_finish(&g);
 }
 
+/* Two editors have the same name for their backup. That of the first is gone when the second makes
+ * its own: then the first, whose save is refused, removes its new file, as it thinks, and that was
+ * a removal of the record. */
+static void test_same_backup(void **state UNUSED)
+{
+    for (int removed = 0; removed <= 1; removed++) {
+        struct grove g;
+        init(&g);
+        int first = g.caller, second = grove_process(&g);
+        assert_int_equal(grove_rename(&g, PATH, "contacts/5.json~"), 0);
+        g.caller = second;
+        if (removed)
+            assert_int_equal(grove_unlink(&g, "contacts/5.json~"), 0);
+        assert_int_equal(grove_rename(&g, PATH, "contacts/5.json~"), 0);
+        g.caller = first;
+        assert_int_equal(grove_save(&g, PATH, "no JSON"), -EINVAL);
+        assert_int_equal(grove_unlink(&g, PATH), 0);
+        check_sent(&g.w, "");
+        /* Once it has saved, it means what it removes. */
+        assert_int_equal(grove_save(&g, PATH, FRENCH), 0);
+        check_sent(&g.w, PATCH5 FRENCH "\n");
+        assert_int_equal(grove_unlink(&g, PATH), 0);
+        check_sent(&g.w, "DELETE /api/contacts/5\n");
+        grove_finish(&g);
+    }
+}
+
 /* With a ttl of 0, a lookup that was refused for a moment answers so that the open can tell why.
  * The open answered from what had been known before: that there is no such record, which the kernel
  * cannot take after a lookup that has found it (ESTALE). */
@@ -137,6 +164,7 @@ int main(void)
         cmocka_unit_test(test_deadline_of_a_save),
         cmocka_unit_test(test_draft_after_renaming_back),
         cmocka_unit_test(test_draft_after_a_removal),
+        cmocka_unit_test(test_same_backup),
         cmocka_unit_test(test_refused_after_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
