@@ -1,0 +1,669 @@
+/* sim: what people do: each act is a program, or an editor with its way of saving. */
+#include "sim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FILE_MAX 4096
+
+enum { EDITOR, SHELL }; /* a person's processes */
+
+static struct entity *any_contact(struct person *p)
+{
+    return server_any(p->sim, RES_CONTACT, &p->rng, rng_below(&p->rng, 3) > 0);
+}
+
+/* Longer than most answers take, and shorter. */
+static void think(struct person *p)
+{
+    static const uint64_t ranges[] = {2, 50, 50, 3000};
+    if (rng_below(&p->rng, 3) == 0)
+        person_sleep(p, (int64_t)rng_below(&p->rng, ranges[rng_below(&p->rng, 4)]) + 1);
+}
+
+static void record_path(const struct entity *e, const char *suffix, char out[SIM_PATH])
+{
+    snprintf(out, SIM_PATH, "%s/%s%s", e->res == RES_TAG ? "tags" : "contacts", e->id, suffix);
+}
+
+/* ---- reading ---- */
+
+/* In pieces; what was read, or NULL. */
+static char *read_fd(struct person *p, int fd)
+{
+    char *text = calloc(1, FILE_MAX + 1);
+    size_t len = 0;
+    ssize_t n = 1;
+    assert_non_null(text);
+    while (n > 0 && len < FILE_MAX) {
+        size_t piece = 1 + rng_below(&p->rng, rng_below(&p->rng, 2) ? 4000 : 100);
+        n = sys_read(p, fd, len, MIN(piece, FILE_MAX - len), text + len);
+        len += n > 0 ? (size_t)n : 0;
+        if (n > 0 && rng_below(&p->rng, 4) == 0)
+            think(p);
+    }
+    if (n < 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static char *read_record(struct person *p, struct entity *e)
+{
+    struct sim *s = p->sim;
+    char path[SIM_PATH];
+    struct tree_attr attr;
+    record_path(e, ".json", path);
+    if (rng_below(&p->rng, 2)) {
+        uint64_t began = ++s->tick;
+        int r = sys_stat(p, path, &attr);
+        if (r == 0)
+            check_size(s, e, attr.size, began);
+        else
+            check_missing(s, e, r);
+        think(p);
+    }
+    int64_t began_ms = sim_now(s);
+    uint64_t began = ++s->tick;
+    int fd = sys_open(p, path, O_RDONLY);
+    check_missing(s, e, fd);
+    if (fd < 0)
+        return NULL;
+    char *text = read_fd(p, fd);
+    if (sys_close(p, fd) < 0 || !text) {
+        free(text);
+        return NULL;
+    }
+    check_read(s, e, text, strlen(text), began, began_ms);
+    return text;
+}
+
+static void act_cat(struct person *p)
+{
+    struct entity *e =
+        rng_below(&p->rng, 4) ? any_contact(p) : server_any(p->sim, RES_TAG, &p->rng, true);
+    p->process = SHELL;
+    if (e)
+        free(read_record(p, e));
+}
+
+/* A value alone. */
+static void act_cat_field(struct person *p)
+{
+    char path[SIM_PATH];
+    struct entity *e = any_contact(p);
+    p->process = SHELL;
+    if (!e)
+        return;
+    record_path(e, "/fields/city", path);
+    int fd = sys_open(p, path, O_RDONLY);
+    if (fd < 0)
+        return;
+    char *text = read_fd(p, fd);
+    if (sys_close(p, fd) == 0 && text)
+        check_value(p->sim, e, "city", text);
+    free(text);
+}
+
+struct names {
+    char (*names)[64];
+    size_t count, cap;
+};
+
+static void add_name(void *data, const struct entry *entry)
+{
+    struct names *n = data;
+    if (n->count == n->cap) {
+        n->cap = n->cap ? n->cap * 2 : 64;
+        n->names = realloc(n->names, n->cap * sizeof(*n->names));
+        assert_non_null(n->names);
+    }
+    snprintf(n->names[n->count++], sizeof(*n->names), "%.63s", entry->name);
+}
+
+static void list_records(struct person *p, bool read_some)
+{
+    struct sim *s = p->sim;
+    struct names n = {0};
+    int64_t began_ms = sim_now(s);
+    size_t room = 1 + rng_below(&p->rng, rng_below(&p->rng, 2) ? 4 : 40);
+    int r = sys_list(p, "contacts", room, add_name, &n);
+    if (r == 0)
+        check_list(s, n.names, n.count, began_ms);
+    for (size_t i = 0; r == 0 && read_some && i < n.count && i < 12; i++) {
+        char id[64];
+        snprintf(id, sizeof(id), "%.*s", (int)strcspn(n.names[i], "."), n.names[i]);
+        struct entity *e = server_find(s, RES_CONTACT, id);
+        if (e)
+            free(read_record(p, e));
+    }
+    free(n.names);
+}
+
+static void act_ls(struct person *p)
+{
+    p->process = SHELL;
+    list_records(p, false);
+}
+
+static void act_grep(struct person *p)
+{
+    p->process = SHELL;
+    list_records(p, true);
+}
+
+static void act_ls_parts(struct person *p)
+{
+    static const char *const below[] = {"/tags", "/fields", "/enrollments", "/memberships"};
+    char path[SIM_PATH];
+    struct names n = {0};
+    struct entity *e = any_contact(p);
+    p->process = SHELL;
+    if (!e)
+        return;
+    record_path(e, below[rng_below(&p->rng, ARRAY_SIZE(below))], path);
+    sys_list(p, path, 1 + rng_below(&p->rng, 5), add_name, &n);
+    free(n.names);
+}
+
+/* By its own name: a symlink. */
+static void act_cat_email(struct person *p)
+{
+    char path[SIM_PATH];
+    struct entity *e = any_contact(p);
+    char *email = e ? record_value(entity_now(e)->text, "email") : NULL;
+    p->process = SHELL;
+    if (!email)
+        return;
+    snprintf(path, sizeof(path), "contacts/%.*s.json", (int)strlen(email) - 2, email + 1);
+    free(email);
+    int64_t began_ms = sim_now(p->sim);
+    uint64_t began = ++p->sim->tick;
+    int fd = sys_open(p, path, O_RDONLY);
+    char *text = fd >= 0 ? read_fd(p, fd) : NULL;
+    if (fd >= 0 && sys_close(p, fd) == 0 && text)
+        check_read(p->sim, e, text, strlen(text), began, began_ms);
+    free(text);
+}
+
+static void act_refresh(struct person *p)
+{
+    struct sim *s = p->sim;
+    char line[SIM_PATH + 16] = "refresh\n";
+    p->process = SHELL;
+    int fd = sys_open(p, ".systemefs/ctl", O_WRONLY | O_TRUNC);
+    if (fd < 0)
+        return;
+    uint64_t began = ++s->tick;
+    int64_t began_ms = sim_now(s);
+    int r = sys_write(p, fd, line, strlen(line), 0);
+    sys_close(p, fd);
+    if (r == 0) {
+        s->refreshed = began;
+        s->refreshed_ms = began_ms;
+    }
+}
+
+/* ---- saving ---- */
+
+/* The text with another value of a member, or of a pair. NULL: it has none. */
+static char *edited(const char *text, const char *member, const char *value)
+{
+    char quoted[64];
+    char *out;
+    snprintf(quoted, sizeof(quoted), "\"slug\": \"%s\"", member);
+    const char *at = strstr(text, quoted);
+    if (at)
+        at = strstr(at, "\"value\": ");
+    snprintf(quoted, sizeof(quoted), "\"%s\": ", member);
+    size_t skip = at ? strlen("\"value\": ") : strlen(quoted);
+    if (!at)
+        at = strstr(text, quoted);
+    if (!at)
+        return NULL;
+    at += skip;
+    size_t old = *at == '"' ? 2 + strcspn(at + 1, "\"") : strcspn(at, ",\n}");
+    assert_true(asprintf(&out, "%.*s\"%s\"%s", (int)(at - text), text, value, at + old) >= 0);
+    return out;
+}
+
+/* One edit of a record that has just been read. */
+struct edit {
+    struct deed *deed;
+    char path[SIM_PATH], *text;
+    unsigned life;
+};
+
+/* `base` is the record as the person has it now, and becomes the deed's. */
+static bool edit_of(struct person *p, const struct entity *entity, char *base, struct edit *e)
+{
+    static const char *const members[] = {"locale", "city", "first_name"};
+    e->deed = deed_new(p, DEED_EDIT, RES_CONTACT, entity->id);
+    record_path(entity, ".json", e->path);
+    snprintf(e->deed->path, SIM_PATH, "%s", e->path);
+    snprintf(e->deed->member, sizeof(e->deed->member), "%s", members[rng_below(&p->rng, 3)]);
+    e->deed->base = base;
+    e->deed->text = true;
+    e->text = edited(base, e->deed->member, e->deed->token);
+    return e->text != NULL;
+}
+
+static bool edit_begin(struct person *p, struct edit *e)
+{
+    struct entity *entity = any_contact(p);
+    p->process = EDITOR;
+    *e = (struct edit){.life = p->sim->life};
+    if (!entity)
+        return false;
+    char *base = read_record(p, entity);
+    think(p);
+    /* An editor that has the text of a mount that is gone: see README. */
+    if (!base || p->sim->life != e->life) {
+        free(base);
+        return false;
+    }
+    return edit_of(p, entity, base, e);
+}
+
+/* Writes it, in one or two pieces, and closes it. */
+static int write_all(struct person *p, int fd, struct deed *d, const char *text, bool fsync)
+{
+    size_t len = strlen(text), first = rng_below(&p->rng, 3) ? len : rng_below(&p->rng, len);
+    deed_asked(p, d);
+    int r = first ? sys_write(p, fd, text, first, 0) : 0;
+    if (r == 0 && first < len)
+        r = sys_write(p, fd, text + first, len - first, first);
+    if (r != 0)
+        d->excused = true; /* it was told at once that this cannot be taken */
+    else
+        d->written = true;
+    if (r == 0)
+        think(p);
+    int synced = r == 0 && fsync ? sys_fsync(p, fd) : 0;
+    int closed = sys_close(p, fd);
+    return r ? r : synced ? synced : closed;
+}
+
+/* echo, cp, nano: the file itself, from its beginning. */
+static void act_save_in_place(struct person *p)
+{
+    struct edit e;
+    int fd = -1;
+    if (edit_begin(p, &e))
+        fd = sys_open(p, e.path, O_WRONLY | O_TRUNC | (rng_below(&p->rng, 2) ? O_CREAT : 0));
+    if (fd >= 0)
+        deed_told(p, e.deed, write_all(p, fd, e.deed, e.text, rng_below(&p->rng, 2)));
+    free(e.text);
+}
+
+/* One descriptor (r+ of a script) to read, write, and write once more. */
+static void act_save_twice(struct person *p)
+{
+    struct edit e;
+    struct entity *entity = any_contact(p);
+    p->process = EDITOR;
+    if (!entity)
+        return;
+    record_path(entity, ".json", e.path);
+    int fd = sys_open(p, e.path, O_RDWR);
+    e.life = p->sim->life;
+    char *base = fd >= 0 ? read_fd(p, fd) : NULL;
+    if (fd < 0 || !base || !edit_of(p, entity, base, &e)) {
+        if (fd >= 0)
+            sys_close(p, fd);
+        if (base && fd >= 0)
+            free(e.text);
+        return;
+    }
+    think(p);
+    size_t len = strlen(e.text);
+    /* Not truncated: what stood behind it is overwritten with blanks, as a document may end. */
+    size_t old = strlen(e.deed->base), room = MAX(len, old);
+    char *text = malloc(room + 1);
+    assert_non_null(text);
+    memset(text, ' ', room);
+    memcpy(text, e.text, len);
+    text[room] = '\0';
+    deed_asked(p, e.deed);
+    int r = sys_write(p, fd, text, room, 0);
+    e.deed->excused = r != 0;
+    e.deed->written = r == 0;
+    r = r == 0 ? sys_fsync(p, fd) : r;
+    deed_told(p, e.deed, r);
+    if (r == 0 && p->sim->life == e.life) {
+        struct deed *d = deed_new(p, DEED_EDIT, RES_CONTACT, e.deed->id);
+        snprintf(d->path, SIM_PATH, "%s", e.path);
+        snprintf(d->member, sizeof(d->member), "%s", e.deed->member);
+        d->base = strdup(text);
+        d->text = true;
+        char *again = edited(text, d->member, d->token);
+        /* Tokens grow: it covers the old text. */
+        if (again && strlen(again) >= strlen(text)) {
+            think(p);
+            deed_told(p, d, write_all(p, fd, d, again, false));
+        } else {
+            sys_close(p, fd);
+        }
+        free(again);
+    } else {
+        sys_close(p, fd);
+    }
+    free(text);
+    free(e.text);
+}
+
+static void write_scratch(struct person *p, const char *path, const char *text)
+{
+    int fd = sys_open(p, path, O_RDWR | O_CREAT | O_EXCL);
+    if (fd < 0)
+        return;
+    sys_write(p, fd, text, strlen(text), 0);
+    sys_close(p, fd);
+}
+
+/* vim, backupcopy=no: the old file is renamed, a new one written in its place. */
+static void act_vim(struct person *p)
+{
+    struct edit e;
+    char swap[SIM_PATH], backup[SIM_PATH + 8];
+    if (!edit_begin(p, &e)) {
+        free(e.text);
+        return;
+    }
+    snprintf(swap, sizeof(swap), "contacts/.%s.json.swp", e.deed->id);
+    snprintf(backup, sizeof(backup), "%s~", e.path);
+    write_scratch(p, swap, "b0VIM 9.0");
+    write_scratch(p, "contacts/4913", "");
+    sys_unlink(p, "contacts/4913");
+    sys_unlink(p, backup);
+    if (sys_rename(p, e.path, backup) == 0 && p->sim->life == e.life) {
+        int fd = sys_open(p, e.path, O_WRONLY | O_CREAT | O_TRUNC);
+        int r = fd;
+        if (fd >= 0) {
+            r = write_all(p, fd, e.deed, e.text, true);
+            deed_told(p, e.deed, r);
+        }
+        if (r >= 0) {
+            sys_unlink(p, backup);
+        } else {
+            sys_unlink(p, e.path);
+            sys_rename(p, backup, e.path);
+        }
+    }
+    sys_unlink(p, swap);
+    free(e.text);
+}
+
+/* vim, backupcopy=yes: a copy is made, and the file itself written. */
+static void act_vim_copy(struct person *p)
+{
+    struct edit e;
+    char backup[SIM_PATH + 8];
+    if (edit_begin(p, &e)) {
+        snprintf(backup, sizeof(backup), "%s~", e.path);
+        write_scratch(p, backup, e.deed->base);
+        int fd = sys_open(p, e.path, O_WRONLY | O_CREAT | O_TRUNC);
+        if (fd >= 0 && p->sim->life == e.life)
+            deed_told(p, e.deed, write_all(p, fd, e.deed, e.text, true));
+        else if (fd >= 0)
+            sys_close(p, fd);
+        sys_unlink(p, backup);
+    }
+    free(e.text);
+}
+
+/* sed -i, many editors: a temporary file is renamed onto it. */
+static void act_save_by_rename(struct person *p)
+{
+    struct edit e;
+    char temporary[SIM_PATH];
+    if (!edit_begin(p, &e)) {
+        free(e.text);
+        return;
+    }
+    snprintf(temporary, sizeof(temporary),
+             rng_below(&p->rng, 2) ? "contacts/.%s.json.%u" : "contacts/sed%s_%u", e.deed->id,
+             e.deed->number);
+    int fd = sys_open(p, temporary, O_WRONLY | O_CREAT | O_EXCL);
+    int r = fd;
+    if (fd >= 0) {
+        r = sys_write(p, fd, e.text, strlen(e.text), 0);
+        int closed = sys_close(p, fd);
+        r = r ? r : closed;
+    }
+    if (r == 0 && p->sim->life == e.life) {
+        think(p);
+        deed_asked(p, e.deed);
+        r = sys_rename(p, temporary, e.path);
+        /* Before the driver has heard that it is to be saved, or stopped by the person, who still
+         * has the other file: not a word of it was taken. */
+        e.deed->excused = r == -EINTR || (r < 0 && p->call.kind != CALL_RENAME);
+        deed_told(p, e.deed, r);
+        if (r < 0)
+            sys_unlink(p, temporary);
+    }
+    free(e.text);
+}
+
+/* A shell: the descriptor is duplicated, so the file is closed once before anything is written. */
+static int shell_writes(struct person *p, const char *path, struct deed *d, const char *text)
+{
+    int fd = sys_open(p, path, O_WRONLY | O_CREAT | O_TRUNC);
+    if (fd < 0)
+        return fd;
+    int r = sys_flush(p, fd);
+    deed_asked(p, d);
+    int w = r == 0 ? sys_write(p, fd, text, strlen(text), 0) : r;
+    d->written = w == 0;
+    r = w == 0 ? sys_flush(p, fd) : w;
+    int closed = sys_close(p, fd);
+    r = r ? r : closed;
+    deed_told(p, d, r);
+    return r;
+}
+
+static void act_echo(struct person *p)
+{
+    struct entity *e = any_contact(p);
+    char text[128];
+    p->process = SHELL;
+    if (!e)
+        return;
+    struct deed *d = deed_new(p, DEED_EDIT, RES_CONTACT, e->id);
+    record_path(e, ".json", d->path);
+    snprintf(d->member, sizeof(d->member), "locale");
+    d->text = true;
+    snprintf(text, sizeof(text), "{\"locale\":\"%s\"}\n", d->token);
+    shell_writes(p, d->path, d, text);
+}
+
+static void act_echo_field(struct person *p)
+{
+    struct entity *e = any_contact(p);
+    char text[64];
+    p->process = SHELL;
+    if (!e)
+        return;
+    struct deed *d = deed_new(p, DEED_EDIT, RES_CONTACT, e->id);
+    record_path(e, "/fields/city", d->path);
+    snprintf(d->member, sizeof(d->member), "city");
+    d->text = true;
+    snprintf(text, sizeof(text), "%s\n", d->token);
+    shell_writes(p, d->path, d, text);
+}
+
+static void act_rename_tag(struct person *p)
+{
+    struct entity *e = server_any(p->sim, RES_TAG, &p->rng, true);
+    char text[64];
+    p->process = SHELL;
+    if (!e)
+        return;
+    struct deed *d = deed_new(p, DEED_EDIT, RES_TAG, e->id);
+    record_path(e, ".json", d->path);
+    snprintf(d->member, sizeof(d->member), "name");
+    d->text = true;
+    snprintf(text, sizeof(text), "{\"name\":\"%s\"}\n", d->token);
+    shell_writes(p, d->path, d, text);
+}
+
+/* ---- making and removing ---- */
+
+static void act_mkdir(struct person *p)
+{
+    bool tag = rng_below(&p->rng, 2);
+    char path[SIM_PATH];
+    p->process = SHELL;
+    struct deed *d = deed_new(p, DEED_CREATE, tag ? RES_TAG : RES_CONTACT, "");
+    snprintf(path, sizeof(path), tag ? "tags/%s" : "contacts/%s@example.com", d->token);
+    snprintf(d->path, sizeof(d->path), "%s", path);
+    deed_asked(p, d);
+    deed_told(p, d, sys_mkdir(p, path));
+}
+
+static void act_new_file(struct person *p)
+{
+    char path[SIM_PATH], text[160];
+    p->process = SHELL;
+    struct deed *d = deed_new(p, DEED_CREATE, RES_CONTACT, "");
+    d->text = true;
+    snprintf(d->path, sizeof(d->path), "contacts/%s.json", d->token);
+    snprintf(text, sizeof(text), "{\"email\":\"%s@example.com\",\"locale\":\"en\"}\n", d->token);
+    if (rng_below(&p->rng, 2)) {
+        shell_writes(p, d->path, d, text);
+        return;
+    }
+    snprintf(path, sizeof(path), "contacts/.%s.tmp", d->token);
+    write_scratch(p, path, text);
+    deed_asked(p, d);
+    int r = sys_rename(p, path, d->path);
+    d->excused = r == -EINTR || (r < 0 && p->call.kind != CALL_RENAME);
+    deed_told(p, d, r);
+    if (r < 0)
+        sys_unlink(p, path);
+}
+
+static void act_rm(struct person *p)
+{
+    struct entity *e = server_any(p->sim, RES_CONTACT, &p->rng, false);
+    p->process = SHELL;
+    if (!e)
+        return;
+    struct deed *d = deed_new(p, DEED_REMOVE, RES_CONTACT, e->id);
+    record_path(e, ".json", d->path);
+    deed_asked(p, d);
+    deed_told(p, d, sys_unlink(p, d->path));
+}
+
+static void act_tag(struct person *p)
+{
+    struct entity *e = any_contact(p), *tag = server_any(p->sim, RES_TAG, &p->rng, true);
+    bool in = rng_below(&p->rng, 2);
+    char path[SIM_PATH], from[SIM_PATH];
+    int r;
+    p->process = SHELL;
+    if (!e || !tag)
+        return;
+    struct deed *d = deed_new(p, in ? DEED_TAG : DEED_UNTAG, RES_CONTACT, e->id);
+    snprintf(d->item, sizeof(d->item), "%s", tag->id);
+    snprintf(path, sizeof(path), "contacts/%.64s/tags/%.64s.json", e->id, tag->id);
+    record_path(tag, ".json", from);
+    deed_asked(p, d);
+    if (!in) {
+        r = sys_unlink(p, path);
+    } else if (rng_below(&p->rng, 2)) {
+        r = sys_link(p, from, path);
+    } else {
+        path[strlen(path) - strlen(".json")] = '\0';
+        r = sys_mkdir(p, path);
+    }
+    deed_told(p, d, r);
+}
+
+/* ---- drafts ---- */
+
+/* Looks at what was kept, and tries one again or throws it away. */
+static void act_drafts(struct person *p)
+{
+    struct sim *s = p->sim;
+    struct names n = {0};
+    char path[SIM_PATH], to[SIM_PATH];
+    p->process = SHELL;
+    if (sys_list(p, ".systemefs/drafts/contacts", 3, add_name, &n) == 0 && n.count) {
+        const char *name = n.names[rng_below(&p->rng, n.count)];
+        bool reason = strstr(name, ".reason"), again = rng_below(&p->rng, 2);
+        snprintf(path, sizeof(path), ".systemefs/drafts/contacts/%s", name);
+        snprintf(to, sizeof(to), "contacts/%s", name);
+        int fd = reason ? -1 : sys_open(p, path, O_RDONLY);
+        char *text = fd >= 0 ? read_fd(p, fd) : NULL;
+        if (fd >= 0)
+            sys_close(p, fd);
+        struct deed *d = text ? deed_in(s, text) : NULL;
+        if (d && !again) {
+            /* Whichever of them is in it is given up, as soon as it may be gone. */
+            d->over = true;
+            sys_unlink(p, path);
+        } else if (d && d->state != DEED_ASKED && !d->base && strcmp(d->path, to) == 0 &&
+                   d->kind == DEED_EDIT) {
+            /* A part of a record: a whole one would take back what others have changed since. */
+            d->process = (unsigned)(p->number * SIM_PROCESSES) + p->process;
+            shell_writes(p, to, d, text);
+        }
+        free(text);
+    }
+    free(n.names);
+}
+
+/* ---- which ---- */
+
+static const struct {
+    const char *name;
+    void (*run)(struct person *p);
+    unsigned weight;
+} acts[] = {
+    {"cat", act_cat, 12},
+    {"cat a field", act_cat_field, 4},
+    {"cat by e-mail", act_cat_email, 3},
+    {"ls", act_ls, 5},
+    {"grep", act_grep, 4},
+    {"ls below", act_ls_parts, 4},
+    {"refresh", act_refresh, 2},
+    {"save in place", act_save_in_place, 8},
+    {"save twice", act_save_twice, 3},
+    {"vim", act_vim, 6},
+    {"vim, copy", act_vim_copy, 3},
+    {"save by rename", act_save_by_rename, 6},
+    {"echo", act_echo, 6},
+    {"echo a field", act_echo_field, 6},
+    {"rename a tag", act_rename_tag, 2},
+    {"mkdir", act_mkdir, 4},
+    {"new file", act_new_file, 4},
+    {"rm", act_rm, 4},
+    {"tag", act_tag, 6},
+    {"drafts", act_drafts, 4},
+};
+
+void act_run(struct person *p)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
+        sum += acts[i].weight;
+    uint64_t n = rng_below(&p->rng, sum);
+    size_t i = 0;
+    for (; n >= acts[i].weight; i++)
+        n -= acts[i].weight;
+    sim_trace(p->sim, "p%u begins: %s (event %u)", p->number, acts[i].name, p->act.index);
+    acts[i].run(p);
+    sim_trace(p->sim, "p%u ends: %s", p->number, acts[i].name);
+    p->pins[0] = p->pins[1] = 0;
+    for (int fd = 0; fd < SIM_FDS; fd++)
+        if (p->fds[fd].used && p->fds[fd].life == p->sim->life)
+            sim_fail(p->sim, "the act '%s' leaves a file open", acts[i].name);
+        else
+            p->fds[fd].used = false;
+}

@@ -1,0 +1,187 @@
+/* sim: what people may see. */
+#include "sim.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLACK_MS 20 /* of a reply behind its deadline */
+
+void check_call(struct sim *s, const struct call *c)
+{
+    int64_t took = sim_now(s) - c->began_ms;
+    if (c->replies != 1)
+        sim_fail(s, "a request has %u replies", c->replies);
+    if (took > s->plan->timeout_ms + SLACK_MS)
+        sim_fail(s, "a request took %" PRId64 " ms, the timeout is %" PRId64, took,
+                 s->plan->timeout_ms);
+    if (c->result > 0)
+        sim_fail(s, "a request was answered with %d", c->result);
+}
+
+void check_caps(struct sim *s)
+{
+    struct store_stats stats;
+    unsigned waiting = 0;
+    store_get_stats(s->store, &stats);
+    for (size_t i = 0; i < SIM_PEOPLE; i++)
+        waiting += s->people[i].call.waiting;
+    if (stats.operations != waiting + stats.saves)
+        sim_fail(s, "%u operations are under way: %u requests and %u changes", stats.operations,
+                 waiting, stats.saves);
+    if (s->wire.in_flight > s->plan->jobs)
+        sim_fail(s, "%u requests are in flight, %u may be", s->wire.in_flight, s->plan->jobs);
+}
+
+/* ---- reading ---- */
+
+/* Whether the driver may still show a version to one who begins to read now. Texts are compared:
+ * the same one may be there twice. */
+static void check_age(struct sim *s, struct entity *e, const char *text, uint64_t began,
+                      int64_t began_ms, const char *what)
+{
+    uint64_t newer = 0, asked = 0, sent = 0;
+    int64_t delivered_ms = INT64_MIN / 2;
+    size_t version = 0;
+    bool listed = false;
+    for (size_t i = 0; i < e->version_count; i++)
+        if (strcmp(e->versions[i].text, text) == 0)
+            version = i;
+    for (size_t i = 0; i < e->shown_count; i++) {
+        const struct shown *o = &e->shown[i];
+        bool same = strcmp(e->versions[o->version].text, text) == 0;
+        if (same) {
+            asked = MAX(asked, o->change ? o->delivered : o->sent);
+            sent = MAX(sent, o->change ? o->delivered : o->sent);
+            delivered_ms = MAX(delivered_ms, o->delivered_ms);
+            listed = listed || o->listed;
+        } else if (o->version > version && o->delivered < began) {
+            newer = MAX(newer, o->change ? o->delivered : o->prompt ? o->sent : 0);
+        }
+    }
+    if (newer > asked) {
+        sim_fail(s, "%s of %s is that of a version that the driver knows to be old", what, e->id);
+        return;
+    }
+    if (version + 1 == e->version_count && entity_now(e))
+        return;
+    /* It is old. Nobody could have known? */
+    if (s->refreshed && s->refreshed < began && sent < s->refreshed &&
+        e->versions[version].to_ms < s->refreshed_ms && !sim_away_since(s, s->refreshed_ms)) {
+        sim_fail(s, "%s of %s is older than the last refresh", what, e->id);
+        return;
+    }
+    int64_t until = delivered_ms;
+    if (listed) /* a listing is as old as its last page */
+        until = MAX(until, s->wire.last_page_ms[e->res]);
+    until += MAX(s->plan->ttl_ms, 1000) + SLACK_MS;
+    if (began_ms > until && !sim_away_since(s, until - 3000))
+        sim_fail(s, "%s of %s is %" PRId64 " ms past its time", what, e->id, began_ms - until);
+}
+
+static size_t entity_longest(const struct entity *e)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < e->version_count; i++)
+        longest = MAX(longest, e->versions[i].pretty_len);
+    return longest;
+}
+
+void check_read(struct sim *s, struct entity *e, const char *bytes, size_t len, uint64_t began,
+                int64_t began_ms)
+{
+    s->reads++;
+    /* The kernel itself has cut it off in the middle: for all who read, and for a moment. */
+    if (s->kernel.truncated >= began && len < entity_longest(e))
+        return;
+    for (size_t i = e->version_count; i-- > 0;) {
+        const struct version *v = &e->versions[i];
+        if (v->pretty_len != len || memcmp(v->pretty, bytes, len) != 0)
+            continue;
+        check_age(s, e, v->text, began, began_ms, "the content");
+        return;
+    }
+    sim_fail(s, "what was read of %s is no version of it (%zu bytes): %.*s", e->id, len,
+             (int)MIN(len, (size_t)400), bytes);
+}
+
+void check_size(struct sim *s, struct entity *e, uint64_t size, uint64_t began UNUSED)
+{
+    if (size == 1) /* the record cannot be read now: see record_unreadable() */
+        return;
+    for (size_t i = 0; i < e->version_count; i++)
+        if (e->versions[i].pretty_len == size)
+            return;
+    /* While somebody writes it, the kernel shows his size. */
+    for (size_t i = 0; i < SIM_PEOPLE; i++)
+        for (size_t k = 0; k < SIM_FDS; k++)
+            if (s->people[i].fds[k].used && s->people[i].fds[k].writes)
+                return;
+    sim_fail(s, "%s has %" PRIu64 " bytes, which no version of it has", e->id, size);
+}
+
+void check_missing(struct sim *s, struct entity *e, int result)
+{
+    if (result == -ENOENT && e->permanent)
+        sim_fail(s, "%s is there, and was not found", e->id);
+    if (result == -ESTALE)
+        sim_fail(s, "reading %s fails with ESTALE", e->id);
+}
+
+void check_value(struct sim *s, struct entity *e, const char *slug, const char *text)
+{
+    s->reads++;
+    size_t len = strlen(text);
+    for (size_t i = 0; i < e->version_count; i++) {
+        char *value = record_value(e->versions[i].text, slug);
+        bool null = !value || strcmp(value, "null") == 0;
+        size_t n = null ? 0 : strlen(value) - 2;
+        bool same = len == n + 1 && text[n] == '\n' && (null || memcmp(value + 1, text, n) == 0);
+        free(value);
+        if (same)
+            return;
+    }
+    sim_fail(s, "%s of %s was never '%s'", slug, e->id, text);
+}
+
+/* ---- listings ---- */
+
+void check_list(struct sim *s, char (*names)[64], size_t count, int64_t began_ms)
+{
+    /* A file of an editor may be removed, and made again behind the place where the reader is. */
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = i + 1; k < count && strchr("123456789b", names[i][0]); k++)
+            if (strcmp(names[i], names[k]) == 0 && !strchr(names[i], '~'))
+                sim_fail(s, "%s is listed twice", names[i]);
+    for (size_t i = 0; i < s->entity_count; i++) {
+        const struct entity *e = s->entities[i];
+        char name[RESOURCE_ID_TEXT_MAX + 8];
+        bool found = false;
+        if (e->res != RES_CONTACT)
+            continue;
+        snprintf(name, sizeof(name), "%s.json", e->id);
+        for (size_t k = 0; k < count; k++)
+            found = found || strcmp(names[k], name) == 0;
+        bool always = e->gone_ms == SIM_NEVER && e->born_ms < s->born_ms;
+        if (!found && always)
+            sim_fail(s, "%s was there all the time, and is not listed", name);
+        /* A walk may take long: what is at hand is as old as its last page. */
+        int64_t late = e->gone_ms == SIM_NEVER
+                           ? SIM_NEVER
+                           : MAX(e->gone_ms, s->wire.last_page_ms[RES_CONTACT]) + s->plan->ttl_ms +
+                                 s->plan->timeout_ms + 1000;
+        if (found && began_ms > late && !sim_away_since(s, e->gone_ms - 3000))
+            sim_fail(s, "%s is gone for long, and is listed", name);
+    }
+}
+
+void check_finish(struct sim *s)
+{
+    check_deeds(s);
+    if (store_saving(s->store))
+        sim_fail(s, "a change is still under way when everybody is done");
+    if (s->wire.in_flight)
+        sim_fail(s, "%u requests are still in flight when everybody is done", s->wire.in_flight);
+}
