@@ -51,6 +51,9 @@ int tree_new_file(struct tree *t, struct op *op, uint64_t parent, const char *na
         if (r != -ENOENT)
             return r;
         op->failure = (struct api_failure){0};
+        r = values_owner(t, op, dir);
+        if (r != 0)
+            return r;
         r = scratch_make(t, parent, name, role, NULL, &s);
         if (r < 0)
             return op_fail(op, r, "too many temporary files");

@@ -174,6 +174,9 @@ int members_lookup(struct tree *t, struct op *op, struct node dir, const char *n
 int members_walk(struct tree *t, struct op *op, struct node dir, struct walk **ret);
 bool members_entry(struct tree *t, const struct tree_dir *dir, uint64_t key, bool second,
                    char name[NAME_MAX + 1], struct tree_attr *ret);
+/* What is no name of a value is scratch, in the directory of a record that is there: 0, STORE_WAIT,
+ * or -errno. */
+int values_owner(struct tree *t, struct op *op, struct node dir);
 /* The value node behind a key, or NULL. */
 struct value_node *value_node_of(const struct tree *t, struct node n);
 /* A lookup of a record's file that failed, but not for want of a record: the name answers, and

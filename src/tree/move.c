@@ -247,9 +247,9 @@ static int rename_saved(struct tree *t, struct op *op, struct scratch *s,
 }
 
 /* What is behind the name that scratch is to take: 0 with the role of a new one, or a node;
- * -ENOENT: nothing but scratch; STORE_WAIT, -errno. */
+ * STORE_WAIT, -errno. `ret_local`: nothing but scratch. */
 static int rename_target(struct tree *t, struct op *op, struct node dir, const char *name,
-                         bool replace, struct target *ret)
+                         bool replace, struct target *ret, bool *ret_local)
 {
     const struct scratch *there = scratch_find(t, node_ino(dir), name);
     enum scratch_role role = SCRATCH_LOCAL;
@@ -274,7 +274,8 @@ static int rename_target(struct tree *t, struct op *op, struct node dir, const c
         return r;
     op->failure = (struct api_failure){0};
     ret->role = role;
-    return role == SCRATCH_LOCAL ? -ENOENT : 0;
+    *ret_local = role == SCRATCH_LOCAL;
+    return values_owner(t, op, dir);
 }
 
 /* From scratch onto whatever has that name. */
@@ -285,8 +286,9 @@ static int rename_scratch(struct tree *t, struct op *op, struct scratch *s, stru
     if (op->job)
         return rename_saved(t, op, s, &target);
     target = (struct target){.dir = dir, .name = name};
-    int r = rename_target(t, op, dir, name, replace, &target);
-    if (r == -ENOENT) {
+    bool local = false;
+    int r = rename_target(t, op, dir, name, replace, &target, &local);
+    if (r == 0 && local) {
         s->role = SCRATCH_LOCAL;
         scratch_move(t, op, s, node_ino(dir), name);
         return 0;

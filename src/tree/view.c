@@ -226,6 +226,19 @@ int values_lookup(struct tree *t, struct op *op, struct node dir, const char *na
     return 0;
 }
 
+int values_owner(struct tree *t, struct op *op, struct node dir)
+{
+    const struct shape *shape = shape_of(dir.kind);
+    struct record *rec;
+    if (shape->form != FORM_VALUES)
+        return 0;
+    int r = store_record(t->store, op, shape->owner, dir.key, &rec);
+    return r == -ENOENT && !op->failure.error
+               ? op_fail(op, r, "there is no such %s any more: nothing was sent",
+                         resource_row(shape->owner)->name)
+               : r;
+}
+
 /* ---- lists inside a record ---- */
 
 /* The keys of the records that the owner's array names, as a walk of their own. */

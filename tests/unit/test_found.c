@@ -157,6 +157,47 @@ static void test_refused_after_gone(void **state UNUSED)
     world_finish(&w);
 }
 
+static int run_create_field(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_new_file(c->g->tree, &run->op, c->ino, "city", O_WRONLY | O_TRUNC, &c->file,
+                         &c->g->attr);
+}
+
+static int run_rename_field(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_rename(c->g->tree, &run->op, c->ino, ".tmp", c->ino, "city", true);
+}
+
+/* In a directory that the kernel has already. */
+static int call_in(struct grove *g, uint64_t dir, int (*handler)(struct run *run))
+{
+    struct grove_call call = {.g = g, .ino = dir, .run = {.arg = &call, .op.caller = g->caller}};
+    run_begin(&g->w, &call.run, handler);
+    return grove_wait(&call);
+}
+
+/* The field of a contact that is gone was taken for a file of one's own: success was told, and the
+ * text was nowhere. */
+static void test_field_of_no_contact(void **state UNUSED)
+{
+    struct grove g;
+    init(&g);
+    assert_int_equal(grove_path(&g, "contacts/5/fields"), 0);
+    uint64_t fields = g.attr.ino;
+    assert_int_equal(grove_save(&g, "contacts/5/fields/.tmp", "Linz\n"), 0);
+    world_remove(&g.w, RES_CONTACT, "5");
+    world_advance(&g.w, TTL + 1);
+    assert_int_equal(grove_lookup(&g, fields, "city"), -ENOENT);
+    assert_int_equal(call_in(&g, fields, run_create_field), -ENOENT);
+    assert_non_null(strstr(g.failure.message, "no such contact any more"));
+    assert_int_equal(call_in(&g, fields, run_rename_field), -ENOENT);
+    assert_int_equal(grove_lookup(&g, fields, ".tmp"), 0);
+    check_sent(&g.w, "");
+    grove_finish(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +207,7 @@ int main(void)
         cmocka_unit_test(test_draft_after_a_removal),
         cmocka_unit_test(test_same_backup),
         cmocka_unit_test(test_refused_after_gone),
+        cmocka_unit_test(test_field_of_no_contact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
