@@ -69,7 +69,8 @@ static void check_age(struct sim *s, struct entity *e, const char *text, uint64_
         return;
     /* It is old. Nobody could have known? */
     if (s->refreshed && s->refreshed < began && sent < s->refreshed &&
-        e->versions[version].to_ms < s->refreshed_ms && !sim_away_since(s, s->refreshed_ms)) {
+        e->versions[version].to_ms < s->refreshed_ms &&
+        !sim_away_since(s, s->refreshed_ms - STORE_AWAY_MS)) {
         sim_fail(s, "%s of %s is older than the last refresh", what, e->id);
         return;
     }
@@ -77,7 +78,7 @@ static void check_age(struct sim *s, struct entity *e, const char *text, uint64_
     if (listed) /* a listing is as old as its last page */
         until = MAX(until, s->wire.last_page_ms[e->res]);
     until += MAX(s->plan->ttl_ms, 1000) + SLACK_MS;
-    if (began_ms > until && !sim_away_since(s, until - 3000))
+    if (began_ms > until && !sim_away_since(s, until - STORE_AWAY_MS))
         sim_fail(s, "%s of %s is %" PRId64 " ms past its time", what, e->id, began_ms - until);
 }
 

@@ -169,7 +169,7 @@ struct flight {
     enum fate fate;
     bool executes, executed, cancelled, prompt, over_quota;
     unsigned life;
-    int64_t told_left, told_refill_ms; /* -1: it says nothing of a quota */
+    int64_t told_left, told_refill_ms, window_end_ms; /* -1: it says nothing of a quota */
     int status;
     char *answer;
     struct seen {

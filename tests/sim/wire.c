@@ -101,10 +101,15 @@ static bool quota_take(struct sim *s)
     return within;
 }
 
-static void quota_headers(const struct flight *f, struct http_headers *h)
+/* How long an answer is on its way at most, where it says when the quota refills: net/quota takes
+ * three seconds for a journey that is too long to be one. */
+#define JOURNEY_MS 2000
+
+static void quota_headers(struct flight *f, int64_t now, struct http_headers *h)
 {
     if (f->told_left < 0)
         return;
+    f->told_refill_ms = MAX(f->window_end_ms - MAX(f->exec_ms, now - JOURNEY_MS), 0);
     snprintf(h->ratelimit_remaining, sizeof(h->ratelimit_remaining), "%lld",
              (long long)f->told_left);
     snprintf(h->ratelimit_refill, sizeof(h->ratelimit_refill), "%lld",
@@ -168,7 +173,7 @@ static void plan_flight(struct sim *s, struct flight *f, int64_t timeout_ms)
             f->over_quota = told && window == s->wire.window;
         }
         f->told_left = s->wire.left;
-        f->told_refill_ms = s->wire.window_end_ms - f->sent_ms;
+        f->window_end_ms = s->wire.window_end_ms;
     }
 }
 
@@ -284,7 +289,7 @@ static void fill_response(struct sim *s, struct flight *f, struct http_response 
         return;
     }
     r->status = fates[f->fate].status ? fates[f->fate].status : f->status;
-    quota_headers(f, &r->headers);
+    quota_headers(f, sim_now(s), &r->headers);
     if (f->told_left >= 0)
         snprintf(r->headers.ratelimit_limit, sizeof(r->headers.ratelimit_limit), "%lld",
                  (long long)s->plan->quota_limit);
