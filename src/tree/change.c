@@ -127,13 +127,7 @@ static int clear_value(struct tree *t, struct op *op, struct node n)
     return r == 0 ? save_wait(op->job, op) : r;
 }
 
-/*
- * Whether this process has renamed the record away before, and still has it under the other name,
- * for all it knows.
- * An editor that does so takes what stands at the record's name for its own new file; when its save
- * is refused, it removes that and renames the old one back. It does not mean the record.
- */
-static bool renamed_away(struct tree *t, const struct op *op, struct node n)
+bool renamed_away(struct tree *t, const struct op *op, struct node n)
 {
     list_for_each(it, &t->scratch) {
         const struct scratch *s = CONTAINER_OF(it, struct scratch, all);

@@ -249,6 +249,8 @@ void scratch_unname(struct tree *t, struct scratch *s);
 /* Another program takes its name away, or removes it: whoever has renamed a record to it does not
  * know, and still does not mean the record. */
 void scratch_taken(struct tree *t, const struct op *op, const struct scratch *s);
+/* That is over: the program has saved the record, or put its old file back. */
+void away_over(struct tree *t, pid_t process, struct node n);
 /* It takes another name, in place of whatever scratch has that. */
 void scratch_move(struct tree *t, const struct op *op, struct scratch *s, uint64_t dir,
                   const char *name);
@@ -334,6 +336,14 @@ int change_path(struct tree *t, struct node dir, const char *name, struct buf *o
 int change_directory(uint64_t ino, struct node *ret);
 /* {"name":"VIP"}: the members (at most two, then NULL) that a name alone is the value of. */
 int change_document(const char *const members[2], const char *name, size_t len, struct buf *out);
+
+/*
+ * Whether this process has renamed the record away before, and still has it under the other name,
+ * for all it knows.
+ * An editor that does so takes what stands at the record's name for its own new file; when its save
+ * is refused, it removes that and renames the old one back. It does not mean the record.
+ */
+bool renamed_away(struct tree *t, const struct op *op, struct node n);
 
 /* write, sync */
 /* Whether `mine` has all the members of `rec`: then it is the whole record as an editor holds it.

@@ -216,15 +216,15 @@ static int rename_record(struct tree *t, struct op *op, struct node dir, uint64_
     return save_start(t->store, op, &order, &op->job);
 }
 
-/* Whether it is the record's own old file, which the program that has renamed it away puts back as
- * it was, without having saved anything in between: there is nothing to save either. */
+/* Whether a program that has renamed the record away puts its old file back as it was, without
+ * having saved anything in between: there is nothing to save either. */
 static bool puts_back(struct tree *t, const struct op *op, const struct scratch *s, struct node dir,
                       const char *name)
 {
     CLEANUP(buf_cleanup) struct buf old, new;
     buf_init(&old, PATH_MAX);
     buf_init(&new, PATH_MAX);
-    return !s->dirty && s->copied_by && s->copied_by == op_process(t, op) &&
+    return !s->dirty && s->copy_of.kind != KIND_ROOT && renamed_away(t, op, s->copy_of) &&
            tree_path(t, node_ino(s->copy_of), &old) == 0 && change_path(t, dir, name, &new) == 0 &&
            strcmp(old.data, new.data) == 0;
 }
@@ -301,6 +301,8 @@ static int rename_scratch(struct tree *t, struct op *op, struct scratch *s, stru
     if (puts_back(t, op, s, dir, name)) {
         if (target.node.kind == KIND_ROOT) /* and no draft: that is the place of the refused text */
             return op_fail(op, -ENOENT, "there is no such record any more: nothing was sent");
+        away_over(t, op_process(t, op), target.node);
+        scratch_taken(t, op, s);
         scratch_unname(t, s);
         return 0;
     }

@@ -84,6 +84,14 @@ void scratch_taken(struct tree *t, const struct op *op, const struct scratch *s)
     t->next_away = (t->next_away + 1) % AWAY_MAX;
 }
 
+void away_over(struct tree *t, pid_t process, struct node n)
+{
+    for (size_t i = 0; i < AWAY_MAX; i++)
+        if (t->away[i].process == process && t->away[i].node.kind == n.kind &&
+            t->away[i].node.key == n.key)
+            t->away[i].process = 0;
+}
+
 void scratch_move(struct tree *t, const struct op *op, struct scratch *s, uint64_t dir,
                   const char *name)
 {

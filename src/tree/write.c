@@ -155,10 +155,7 @@ static void write_saved(struct tree *t, struct op *op, struct node n, const char
         if (s->copy_of.kind == n.kind && s->copy_of.key == n.key && s->copied_by == process)
             s->copied_by = 0;
     }
-    for (size_t i = 0; i < AWAY_MAX; i++)
-        if (t->away[i].process == process && t->away[i].node.kind == n.kind &&
-            t->away[i].node.key == n.key)
-            t->away[i].process = 0;
+    away_over(t, process, n);
     struct json mine;
     CLEANUP(buf_cleanup) struct buf compact;
     buf_init(&compact, PATCH_TEXT_MAX);

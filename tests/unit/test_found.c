@@ -157,6 +157,43 @@ static void test_refused_after_gone(void **state UNUSED)
     world_finish(&w);
 }
 
+/* Two editors have the same name for their backup: what the first puts back is the copy of the
+ * second. That was a save again, and took the draft of what the first had been refused. */
+static void test_put_back_of_another(void **state UNUSED)
+{
+    for (int saved = 0; saved <= 1; saved++) {
+        struct grove g;
+        init(&g);
+        int first = g.caller, second = grove_process(&g);
+        assert_int_equal(grove_read(&g, PATH), 0);
+        assert_int_equal(grove_rename(&g, PATH, "contacts/5.json~"), 0);
+        world_put(&g.w, RES_CONTACT, CONTACT("de", "\"Graz\"", VIP));
+        world_advance(&g.w, TTL + 1);
+        g.caller = second;
+        assert_int_equal(grove_read(&g, PATH), 0);
+        assert_int_equal(grove_rename(&g, PATH, "contacts/5.json~"), 0);
+        g.caller = first;
+        assert_int_equal(grove_save(&g, PATH, FRENCH), -ESTALE);
+        g.caller = second;
+        if (saved)
+            assert_int_equal(grove_save(&g, PATH, "{\"locale\":\"it\"}"), 0);
+        world_asked(&g.w);
+        g.caller = first;
+        assert_int_equal(grove_unlink(&g, PATH), 0);
+        assert_int_equal(grove_rename(&g, "contacts/5.json~", PATH), 0);
+        check_sent(&g.w, "");
+        check_kept(&g.w, "drafts/" PATH, FRENCH);
+        /* Now that of the second is gone, too, and it does not mean the record. The first does. */
+        g.caller = second;
+        assert_int_equal(grove_unlink(&g, PATH), 0);
+        check_sent(&g.w, saved ? "DELETE /api/contacts/5\n" : "");
+        g.caller = first;
+        assert_int_equal(grove_unlink(&g, PATH), saved ? -ENOENT : 0);
+        check_sent(&g.w, saved ? "" : "DELETE /api/contacts/5\n");
+        grove_finish(&g);
+    }
+}
+
 static int run_create_field(struct run *run)
 {
     struct grove_call *c = run->arg;
@@ -207,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_draft_after_a_removal),
         cmocka_unit_test(test_same_backup),
         cmocka_unit_test(test_refused_after_gone),
+        cmocka_unit_test(test_put_back_of_another),
         cmocka_unit_test(test_field_of_no_contact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
