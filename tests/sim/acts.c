@@ -14,6 +14,10 @@ enum { EDITOR, SHELL }; /* a person's processes */
 
 static struct entity *any_contact(struct person *p)
 {
+    /* Where people meet, things happen at once. */
+    struct entity *hot = server_find(p->sim, RES_CONTACT, "2");
+    if (hot && rng_below(&p->rng, 3) == 0)
+        return hot;
     return server_any(p->sim, RES_CONTACT, &p->rng, rng_below(&p->rng, 3) > 0);
 }
 
@@ -74,8 +78,10 @@ static char *read_record(struct person *p, struct entity *e)
     check_missing(s, e, fd);
     if (fd < 0)
         return NULL;
+    enum node_kind kind = node_from_ino(p->fds[fd].ino).kind;
     char *text = read_fd(p, fd);
-    if (sys_close(p, fd) < 0 || !text) {
+    /* By that name there may be what somebody is about to write, and will be refused. */
+    if (sys_close(p, fd) < 0 || !text || (kind != KIND_CONTACT && kind != KIND_TAG)) {
         free(text);
         return NULL;
     }
@@ -194,8 +200,12 @@ static void act_cat_email(struct person *p)
 static void act_refresh(struct person *p)
 {
     struct sim *s = p->sim;
-    char line[SIM_PATH + 16] = "refresh\n";
+    static const char line[] = "refresh\n";
+    struct entity *e = any_contact(p);
     p->process = SHELL;
+    if (e) /* so that there is something to be had anew */
+        free(read_record(p, e));
+    person_sleep(p, 1 + (int64_t)rng_below(&p->rng, 2000));
     int fd = sys_open(p, ".systemefs/ctl", O_WRONLY | O_TRUNC);
     if (fd < 0)
         return;
@@ -207,6 +217,8 @@ static void act_refresh(struct person *p)
         s->refreshed = began;
         s->refreshed_ms = began_ms;
     }
+    if (e && r == 0)
+        free(read_record(p, e));
 }
 
 /* ---- saving ---- */
@@ -289,6 +301,14 @@ static int write_all(struct person *p, int fd, struct deed *d, const char *text,
     return r ? r : synced ? synced : closed;
 }
 
+/* Whoever has saved likes to see it. */
+static void look_at(struct person *p, const struct deed *d)
+{
+    struct entity *e = server_find(p->sim, d->res, d->id);
+    if (e && d->state == DEED_TOLD && d->result == 0 && rng_below(&p->rng, 2))
+        free(read_record(p, e));
+}
+
 /* echo, cp, nano: the file itself, from its beginning. */
 static void act_save_in_place(struct person *p)
 {
@@ -298,6 +318,8 @@ static void act_save_in_place(struct person *p)
         fd = sys_open(p, e.path, O_WRONLY | O_TRUNC | (rng_below(&p->rng, 2) ? O_CREAT : 0));
     if (fd >= 0)
         deed_told(p, e.deed, write_all(p, fd, e.deed, e.text, rng_below(&p->rng, 2)));
+    if (fd >= 0)
+        look_at(p, e.deed);
     free(e.text);
 }
 
@@ -446,6 +468,7 @@ static void act_save_by_rename(struct person *p)
         deed_told(p, e.deed, r);
         if (r < 0)
             sys_unlink(p, temporary);
+        look_at(p, e.deed);
     }
     free(e.text);
 }
@@ -464,6 +487,7 @@ static int shell_writes(struct person *p, const char *path, struct deed *d, cons
     int closed = sys_close(p, fd);
     r = r ? r : closed;
     deed_told(p, d, r);
+    look_at(p, d);
     return r;
 }
 

@@ -17,6 +17,9 @@ void check_call(struct sim *s, const struct call *c)
     if (took > s->plan->timeout_ms + SLACK_MS)
         sim_fail(s, "a request took %" PRId64 " ms, the timeout is %" PRId64, took,
                  s->plan->timeout_ms);
+    /* Where no answer came in time, the API is away: also if the question was never sent. */
+    if (took >= s->plan->timeout_ms - SLACK_MS)
+        s->wire.bad_ms = sim_now(s);
     if (c->result > 0)
         sim_fail(s, "a request was answered with %d", c->result);
 }
@@ -108,19 +111,24 @@ void check_read(struct sim *s, struct entity *e, const char *bytes, size_t len, 
              (int)MIN(len, (size_t)400), bytes);
 }
 
-void check_size(struct sim *s, struct entity *e, uint64_t size, uint64_t began UNUSED)
+void check_size(struct sim *s, struct entity *e, uint64_t size, uint64_t began)
 {
+    bool older = false;
     if (size == 1) /* the record cannot be read now: see record_unreadable() */
         return;
-    for (size_t i = 0; i < e->version_count; i++)
-        if (e->versions[i].pretty_len == size)
+    for (size_t i = 0; i < e->version_count; i++) {
+        /* Whoever looks after a save was told done sees nothing of before. */
+        if (e->versions[i].pretty_len == size && (began <= e->saved || i >= e->saved_version))
             return;
+        older = older || e->versions[i].pretty_len == size;
+    }
     /* While somebody writes it, the kernel shows his size. */
     for (size_t i = 0; i < SIM_PEOPLE; i++)
         for (size_t k = 0; k < SIM_FDS; k++)
             if (s->people[i].fds[k].used && s->people[i].fds[k].writes)
                 return;
-    sim_fail(s, "%s has %" PRIu64 " bytes, which no version of it has", e->id, size);
+    sim_fail(s, "%s has %" PRIu64 " bytes, which no version of it has%s", e->id, size,
+             older ? " since it was saved" : "");
 }
 
 void check_missing(struct sim *s, struct entity *e, int result)

@@ -73,6 +73,11 @@ void deed_told(struct person *p, struct deed *d, int result)
     d->result = result;
     d->excused = d->excused || disk_says_no(result);
     sim_trace(s, "%s %s: told %d", d->token, d->path, result);
+    struct entity *e = server_find(s, d->res, d->id);
+    if (result == 0 && d->executed && e && d->kind == DEED_EDIT) {
+        e->saved = ++s->tick;
+        e->saved_version = MAX(e->saved_version, d->version);
+    }
     check_deeds(s);
 }
 
@@ -292,8 +297,11 @@ void check_executed(struct sim *s, struct flight *f, int status)
                 s->deeds[i]->executed++;
         return;
     }
-    while (status < 300 && (d = next_deed(s, &text)))
+    const struct entity *e = server_find(s, to.res, to.id);
+    while (status < 300 && (d = next_deed(s, &text))) {
         d->executed++;
+        d->version = e ? e->version_count - 1 : 0;
+    }
 }
 
 /* ---- what must hold at any time ---- */

@@ -53,7 +53,7 @@ void plan_make(struct plan *p, uint64_t seed, size_t count)
     p->delete_limit = limits[rng_below(&rng, ARRAY_SIZE(limits))];
     p->later_ms = (int64_t)rng_below(&rng, 3000);
     if (rng_below(&rng, 4) == 0) {
-        p->quota_limit = 20 + (int64_t)rng_below(&rng, 40);
+        p->quota_limit = 6 + (int64_t)rng_below(&rng, 40);
         p->quota_window_ms = 10000 + (int64_t)rng_below(&rng, 50000);
     }
     p->events = calloc(count + 1, sizeof(*p->events));

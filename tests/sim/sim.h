@@ -105,6 +105,8 @@ struct entity {
     size_t version_count;
     struct shown *shown;
     size_t shown_count;
+    uint64_t saved; /* tick of the last time that a save of it was told done */
+    size_t saved_version;
 };
 
 /* ---- what people did ---- */
@@ -132,6 +134,7 @@ struct deed {
     unsigned attempts, reached, executed;
     int64_t asked_ms;
     uint64_t asked;
+    size_t version; /* that came of it, when it was carried out last */
 };
 
 /* ---- requests on their way ---- */
