@@ -18,8 +18,11 @@ static double seconds(int64_t ms)
 
 static void fill_stat(const struct session *s, const struct tree_attr *attr, struct stat *st)
 {
-    const struct timespec when = {.tv_sec = attr->mtime_ns / 1000000000,
-                                  .tv_nsec = attr->mtime_ns % 1000000000};
+    /* Before 1970 too, nanoseconds count forwards. */
+    const int64_t ns = (attr->mtime_ns % 1000000000 + 1000000000) % 1000000000;
+    const struct timespec when = {.tv_sec = attr->mtime_ns / 1000000000 -
+                                            (attr->mtime_ns % 1000000000 < 0),
+                                  .tv_nsec = ns};
     *st = (struct stat){
         .st_ino = attr->ino,
         .st_mode = attr->mode,

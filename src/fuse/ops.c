@@ -227,9 +227,14 @@ static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     start_sized(req, &handle_listxattr, ino, size, 0, NULL);
 }
 
+/* A year that no nanoseconds reach is the last or the first that they do. */
 static int64_t wall_of(const struct timespec *when)
 {
-    return (int64_t)when->tv_sec * 1000000000 + when->tv_nsec;
+    int64_t ns;
+    if (__builtin_mul_overflow((int64_t)when->tv_sec, INT64_C(1000000000), &ns) ||
+        __builtin_add_overflow(ns, (int64_t)when->tv_nsec, &ns))
+        return when->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
 }
 
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,

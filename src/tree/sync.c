@@ -14,7 +14,8 @@ void tree_read(const struct tree_file *file, size_t offset, size_t size, const c
                              : file->write ? &file->data
                                            : NULL;
     size_t len = data ? data->len : file->len, from = MIN(offset, len);
-    *ret = (data ? data->data : file->text) + from;
+    const char *text = data ? data->data : file->text;
+    *ret = text ? text + from : NULL; /* nothing was written yet */
     *ret_len = MIN(size, len - from);
 }
 
@@ -62,18 +63,18 @@ int tree_file_write(struct tree *t, struct op *op, struct tree_file *file, const
                     size_t len, uint64_t offset)
 {
     struct buf *data;
-    size_t end = (size_t)offset + len;
     if (file->append && !file->scratch)
         offset = file->data.len;
     else if (file->append)
         offset = file->scratch->text.len;
-    end = (size_t)offset + len;
+    size_t end = (size_t)offset + len;
     int r = writable(t, file, end, &data);
     if (r == 0 && end > data->len)
         r = resize(data, end);
     if (r < 0)
         return op_fail(op, r, "it is too large to be kept: nothing was sent");
-    memcpy(data->data + offset, bytes, len);
+    if (len)
+        memcpy(data->data + offset, bytes, len);
     touched(t, op, file);
     return 0;
 }

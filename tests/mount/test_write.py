@@ -459,3 +459,19 @@ def test_a_record_cannot_take_anothers_place(office):
     assert c.writes == 0
     o.shows("contacts/%(ada)s.json")
     o.shows("contacts/%(grace)s.json")
+
+
+def test_times_of_scratch_far_away(office):
+    """A time past the year 2262 overflowed on its way into nanoseconds, and one before 1970 with a
+    fraction came out with more than a second of them (found by tests/fuzz, kernel)."""
+    o = office()
+    path = o.m / "contacts/.x"
+    path.write_text("x")
+    for wanted in (-1_500_000_000, -1, 0, 1, 10**18 + 1):
+        os.utime(path, ns=(wanted, wanted))
+        assert os.stat(path).st_mtime_ns == wanted
+    for far in ("@99999999999", "@-99999999999"):
+        o.run(f"touch -d {far} contacts/.x")
+        assert os.stat(path).st_mtime_ns
+    path.unlink()
+    o.untroubled()
