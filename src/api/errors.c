@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "systemefs/base/line.h"
 #include "systemefs/base/macros.h"
 #include "systemefs/codec/json.h"
 
@@ -146,6 +147,7 @@ static void judge_status(const struct http_response *response, bool gateway, boo
         shown--;
     snprintf(ret->message, sizeof(ret->message), "HTTP %d: %.*s%s", response->status,
              shown ? (int)shown : INT_MAX, shown ? text.data : by_status[row].text, hint);
+    line_clean(ret->message);
 }
 
 void api_judge(const struct net_result *result, bool gateway, bool listing, struct api_failure *ret)

@@ -1,4 +1,5 @@
 #include "systemefs/base/log.h"
+#include "systemefs/base/line.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -70,12 +71,6 @@ void log_write(enum log_level level, const char *module, const char *fmt, ...)
     vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
 
-    /* One message, one line: text from a server must not forge a second one. */
-    for (char *p = line; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = ' ';
-        /* U+0080..U+009F: U+0085 ends a line and U+009B starts a command on some terminals. */
-        else if ((unsigned char)p[0] == 0xc2 && ((unsigned char)p[1] & 0xe0) == 0x80)
-            p[0] = p[1] = ' ';
+    line_clean(line);
     state.sink(state.data, level, module, line);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "systemefs/base/line.h"
 #include "systemefs/base/macros.h"
 #include "systemefs/codec/time.h"
 
@@ -60,9 +61,7 @@ void journal_destroy(struct journal *j)
 static void copy_line(char *to, size_t size, const char *from)
 {
     snprintf(to, size, "%s", from);
-    for (char *p = to; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
+    line_clean(to);
 }
 
 void journal_failure(struct journal *j, const char *operation, const char *path, uint64_t ino,
