@@ -13,6 +13,9 @@ dependencies_check=(clang libcmocka-dev python3 python3-pytest python3-pytest-xd
     rsync procps mount groff-base mandoc man-db
     vim nano emacs-nox ed perl libglib2.0-bin tmux)
 
+# To fuzz: clang's runtime, which the package clang only recommends.
+dependencies_fuzz=(clang libclang-rt-14-dev libcmocka-dev)
+
 # Installs whichever of the given packages are missing, as root or through sudo.
 dependencies_install() {
     local package missing=() root=()
