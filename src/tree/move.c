@@ -127,6 +127,18 @@ static int link_meant(struct tree *t, struct op *op, struct node dir, const char
     return op_fail(op, -EINVAL, "'%s' is no %s", target, resource_row(res)->name);
 }
 
+/* While the kernel is told of the change the request runs again: what its first run has made. */
+static struct scratch *made_before(const struct tree *t, const char *name, const char *target)
+{
+    list_for_each(it, &t->scratch) {
+        struct scratch *s = CONTAINER_OF(it, struct scratch, all);
+        if (s->dir == 0 && s->lookups == 0 && s->target && strcmp(s->name, name) == 0 &&
+            strcmp(s->target, target) == 0)
+            return s;
+    }
+    return NULL;
+}
+
 int tree_symlink(struct tree *t, struct op *op, const char *target, uint64_t parent,
                  const char *name, struct tree_attr *ret)
 {
@@ -148,7 +160,8 @@ int tree_symlink(struct tree *t, struct op *op, const char *target, uint64_t par
     if (op->job) {
         /* It has become the record's own file: this answer is all that the kernel ever sees of the
          * link. */
-        r = scratch_make(t, 0, name, SCRATCH_LOCAL, target, &s);
+        s = made_before(t, name, target);
+        r = s ? 0 : scratch_make(t, 0, name, SCRATCH_LOCAL, target, &s);
     } else {
         enum scratch_role role;
         r = target_role(t, op, dir, name, &role);
