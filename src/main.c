@@ -245,8 +245,6 @@ static int run(struct program *p, struct buf *why)
         return fail(p, why, "the mount point cannot be used");
     if (!o->foreground && daemon_background(&p->daemon, why) < 0)
         return fail(p, why, "cannot go into the background");
-    /* The key is in this process's memory: no core file, and no debugger of somebody else. */
-    prctl(PR_SET_DUMPABLE, 0);
     secret_lock(&o->key);
     if (o->sandbox && use_sandbox(p, why) < 0)
         return fail(p, why, "the sandbox cannot be started");
@@ -278,6 +276,9 @@ int main(int argc, char **argv)
     CLEANUP(buf_cleanup) struct buf why;
     buf_init(&why, WHY_MAX);
 
+    /* The key will be in this process's memory, and in that of the parent that waits for the mount:
+     * no core file, and no debugger of whoever else runs as this user. */
+    prctl(PR_SET_DUMPABLE, 0);
     int r = options_parse(argc, argv, &p.options, &why);
     if (r < 0) {
         fprintf(stderr, "systemefs: %s\n", why.len ? why.data : strerror(-r));

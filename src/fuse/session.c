@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/fuse.h>
 #include <sched.h>
 #include <signal.h>
@@ -135,9 +136,20 @@ static ssize_t read_request(int fd, void *buf, size_t size, void *data UNUSED)
     return read(fd, buf, size);
 }
 
+/*
+ * libfuse may run fusermount3, which is root's. It gets nothing of ours; what this program opens
+ * closes on exec, but not what libraries open (libcurl 7.88: the socket pair by which it is woken).
+ * Where the kernel does not know the flag (before 5.11), nothing is lost but that.
+ */
+static void keep_descriptors(void)
+{
+    close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
 int session_mount(struct session *s, struct tree *tree, const char *mountpoint)
 {
     s->tree = tree;
+    keep_descriptors();
     errno = 0;
     if (fuse_session_mount(s->fuse, mountpoint) != 0)
         return errno ? -errno : -EIO;
@@ -155,8 +167,10 @@ int session_mount(struct session *s, struct tree *tree, const char *mountpoint)
 void session_unmount(struct session *s)
 {
     requests_end_all(s, ENOTCONN);
-    if (s->mounted)
+    if (s->mounted) {
+        keep_descriptors();
         fuse_session_unmount(s->fuse);
+    }
     s->mounted = false;
 }
 
