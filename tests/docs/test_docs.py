@@ -11,7 +11,7 @@ from conftest import read
 
 MAN = ["systemefs.1", "systemefs-sandbox.1", "systemefs.conf.5", "systemefs.7"]
 COMPLETIONS = ["systemefs.bash", "_systemefs", "systemefs.fish"]
-TEXTS = ["README.md", "HACKING.md", "CHANGELOG.md"]
+TEXTS = ["README.md", "HACKING.md", "SECURITY.md", "CHANGELOG.md"]
 
 
 def options(program):
@@ -133,3 +133,14 @@ def test_the_control_files_are_in_the_manual(repository, sandbox_mount):
     assert len(commands) > 2
     for command in commands:
         assert re.search(rf"^\.It Li {command}\b", manual, re.M), command
+
+
+def test_security_names_tests_that_exist(repository):
+    """A table of proofs is worth as much as the tests that it names."""
+    text = read(os.path.join(repository, "SECURITY.md"))
+    named = re.findall(r"`((?:unit|mount|sandbox|fuzz)/[\w.]+)(?:::(\w+))?`(?: \(`(\w+)`\))?", text)
+    assert len(named) > 40
+    for file, test, function in named:
+        source = read(os.path.join(repository, "tests", file))
+        for name in filter(None, (test, function)):
+            assert re.search(rf"(def |static (void|bool|int) |struct ){name}\(", source), (file, name)
