@@ -69,13 +69,18 @@ static int map_grow(struct map *m)
 
 int map_put(struct map *m, uint64_t key, void *value)
 {
+    struct map_slot *there = m->cap ? map_find(m, key) : NULL;
+    if (there && there->value) { /* replacing needs no room, and so cannot fail */
+        there->value = value;
+        return 0;
+    }
     if ((m->count + 1) * 4 > m->cap * 3) {
         int r = map_grow(m);
         if (r < 0)
             return r;
     }
     struct map_slot *slot = map_find(m, key);
-    m->count += slot->value == NULL;
+    m->count++;
     *slot = (struct map_slot){.key = key, .value = value};
     return 0;
 }

@@ -153,12 +153,31 @@ static void test_hash_is_stable(void **state UNUSED)
     map_finish(&seen);
 }
 
+/* Replacing could fail: the map grew first, which it had no need to. Who relied on that it cannot
+ * fail freed the old value, and the map went on pointing to it (found by test_no_memory.py). */
+static void test_replacing_needs_no_room(void **state UNUSED)
+{
+    struct map m;
+    int value = 1, other = 2;
+    map_init(&m);
+    do
+        assert_int_equal(map_put(&m, m.count + 1, &value), 0);
+    while ((m.count + 1) * 4 <= m.cap * 3);
+    const struct map_slot *slots = m.slots;
+    assert_int_equal(map_put(&m, 1, &other), 0);
+    assert_ptr_equal(m.slots, slots);
+    assert_ptr_equal(map_get(&m, 1), &other);
+    assert_int_equal(map_put(&m, m.count + 1, &value), 0);
+    assert_ptr_not_equal(m.slots, slots);
+    map_finish(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty),          cmocka_unit_test(test_basics),
         cmocka_unit_test(test_random),         cmocka_unit_test(test_many),
-        cmocka_unit_test(test_hash_is_stable),
+        cmocka_unit_test(test_hash_is_stable), cmocka_unit_test(test_replacing_needs_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
