@@ -205,6 +205,48 @@ static void test_random_answers(void **state UNUSED)
     }
 }
 
+/* The lid was closed while a request was on its way: hours later whoever waits hears at once, what
+ * is known is old, and the quota's window of then holds nobody up. The wall clock may be wrong
+ * besides. */
+static void test_long_suspend(void **state UNUSED)
+{
+    static const int64_t wall_jumps[] = {0, -365, 365}; /* days */
+    static const char *const quota[] = {"X-RateLimit-Limit: 5", "X-RateLimit-Remaining: 1",
+                                        "X-RateLimit-Refill: 60", NULL};
+    for (size_t i = 0; i < ARRAY_SIZE(wall_jumps); i++) {
+        struct world w;
+        init(&w, TTL);
+        struct run a = {.res = RES_TAG, .key = 7};
+        world_put(&w, RES_TAG, "{\"id\":6}");
+        world_put(&w, RES_TAG, "{\"id\":7,\"v\":1}");
+        scripted_expect(&w.server, HTTP_GET, "/api/tags/6",
+                        &(struct scripted_answer){.body = "{\"id\":6}", .headers = quota});
+        assert_int_equal(world_record(&w, RES_TAG, "6"), 0);
+        scripted_expect(&w.server, HTTP_GET, "/api/tags/7",
+                        &(struct scripted_answer){.never = true});
+        run_begin(&w, &a, run_record);
+        world_turn(&w);
+        w.clock.wall_ns += wall_jumps[i] * 86400 * INT64_C(1000000000);
+        clock_manual_advance(&w.clock, INT64_C(8) * 3600 * 1000);
+        int64_t woken = clock_mono_ms(&w.clock.clock);
+        assert_int_equal(world_run(&w, &a), -ETIMEDOUT);
+        assert_int_equal(clock_mono_ms(&w.clock.clock), woken);
+        /* It has just not answered: what is known serves for a moment, and says that it is old. */
+        assert_int_equal(world_record(&w, RES_TAG, "6"), 0);
+        assert_true(w.stale);
+        world_advance(&w, 60000);
+        woken = clock_mono_ms(&w.clock.clock);
+        size_t asked = world_requests(&w);
+        assert_int_equal(world_record(&w, RES_TAG, "6"), 0);
+        assert_false(w.stale);
+        assert_int_equal(world_requests(&w), asked + 1);
+        assert_int_equal(world_record(&w, RES_TAG, "7"), 0);
+        assert_true(clock_mono_ms(&w.clock.clock) - woken < 1000);
+        run_finish(&a);
+        world_finish(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_old_404),
         cmocka_unit_test(test_refresh_under_way),
         cmocka_unit_test(test_random_answers),
+        cmocka_unit_test(test_long_suspend),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
