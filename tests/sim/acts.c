@@ -177,6 +177,33 @@ static void act_ls_parts(struct person *p)
     free(n.names);
 }
 
+/* A pager, a slow copy: open for long, a page at a time. */
+static void act_less(struct person *p)
+{
+    struct sim *s = p->sim;
+    char path[SIM_PATH], text[FILE_MAX + 1] = "";
+    struct entity *e = any_contact(p);
+    size_t len = 0;
+    ssize_t n = 1;
+    p->process = SHELL;
+    if (!e)
+        return;
+    record_path(e, ".json", path);
+    int64_t began_ms = sim_now(s);
+    uint64_t began = ++s->tick;
+    int fd = sys_open(p, path, O_RDONLY);
+    if (fd < 0)
+        return;
+    bool record = node_from_ino(p->fds[fd].ino).kind == KIND_CONTACT;
+    while (n > 0 && len < FILE_MAX) {
+        n = sys_read(p, fd, len, SIM_PAGE, text + len);
+        len += n > 0 ? (size_t)n : 0;
+        person_sleep(p, 1 + (int64_t)rng_below(&p->rng, 1500));
+    }
+    if (sys_close(p, fd) == 0 && n == 0 && record)
+        check_read(s, e, text, len, began, began_ms);
+}
+
 /* By its own name: a symlink. */
 static void act_cat_email(struct person *p)
 {
@@ -376,6 +403,26 @@ static void act_save_twice(struct person *p)
         sys_close(p, fd);
     }
     free(text);
+    free(e.text);
+}
+
+/* The writer has given its descriptor away, and whoever closes it last has written nothing: nobody
+ * hears the verdict, and the text is sent, or kept. */
+static void act_give_away(struct person *p)
+{
+    struct edit e;
+    int fd = -1;
+    if (edit_begin(p, &e))
+        fd = sys_open(p, e.path, O_WRONLY | O_TRUNC);
+    if (fd >= 0) {
+        deed_asked(p, e.deed);
+        int r = sys_write(p, fd, e.text, strlen(e.text), 0);
+        e.deed->excused = r != 0;
+        e.deed->written = r == 0;
+        p->process = SHELL;
+        if (sys_close(p, fd) == 0)
+            check_unheard(p->sim, e.deed);
+    }
     free(e.text);
 }
 
@@ -651,6 +698,7 @@ static const struct {
     unsigned weight;
 } acts[] = {
     {"cat", act_cat, 12},
+    {"less", act_less, 4},
     {"cat a field", act_cat_field, 4},
     {"cat by e-mail", act_cat_email, 3},
     {"ls", act_ls, 5},
@@ -659,6 +707,7 @@ static const struct {
     {"refresh", act_refresh, 2},
     {"save in place", act_save_in_place, 8},
     {"save twice", act_save_twice, 3},
+    {"give away", act_give_away, 2},
     {"vim", act_vim, 6},
     {"vim, copy", act_vim_copy, 3},
     {"save by rename", act_save_by_rename, 6},

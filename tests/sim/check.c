@@ -34,6 +34,9 @@ void check_caps(struct sim *s)
     if (stats.operations != waiting + stats.saves)
         sim_fail(s, "%u operations are under way: %u requests and %u changes", stats.operations,
                  waiting, stats.saves);
+    if (stats.records > s->entity_count)
+        sim_fail(s, "%" PRIu64 " records are known, there never were more than %zu", stats.records,
+                 s->entity_count);
     if (s->wire.in_flight > s->plan->jobs)
         sim_fail(s, "%u requests are in flight, %u may be", s->wire.in_flight, s->plan->jobs);
 }

@@ -328,6 +328,10 @@ static void note_delivered(struct sim *s, const struct flight *f, const struct h
                 f->fate == FATE_FINE;
     if (!well)
         w->bad_ms = sim_now(s);
+    /* A request whose answer is lost may have been counted after the answer that came later: the
+     * driver cannot know exactly any more. */
+    if (r->failure && f->told_left >= 0)
+        w->told_spent = true;
     if (!r->failure && f->told_left >= 0 &&
         f->sent_ms >= w->window_end_ms - s->plan->quota_window_ms)
         w->told = true;
