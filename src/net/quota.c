@@ -145,8 +145,8 @@ static void quota_next(struct quota *q, const struct refill *r, int64_t now_ms)
     q->before = -1;
 }
 
-/* Takes the numbers of one answer. */
-static void quota_learn(struct quota *q, int64_t limit, int64_t remaining, struct refill r,
+/* Takes the numbers of one answer. False: they are those of the window before. */
+static bool quota_learn(struct quota *q, int64_t limit, int64_t remaining, struct refill r,
                         int64_t now_ms)
 {
     if (limit > 0)
@@ -165,7 +165,7 @@ static void quota_learn(struct quota *q, int64_t limit, int64_t remaining, struc
         /* An earlier one is of the window before if it can be over. */
         bool earlier = !next && r.told_ms < q->told_ms - SAME_REFILL_MS;
         if (earlier && r.told_ms <= now_ms + 2 * ROUNDING_MS + SLACK_MS)
-            return;
+            return false;
         if (earlier)
             r.told_ms = q->told_ms;
         /* A server that tells two moments of one window adds seconds to its time of day. */
@@ -182,13 +182,14 @@ static void quota_learn(struct quota *q, int64_t limit, int64_t remaining, struc
     q->remaining = next || q->remaining < 0 ? remaining : MIN(q->remaining, remaining);
 
     if (r.told_ms < 0)
-        return;
+        return true;
     if (next || !known)
         quota_next(q, &r, now_ms);
     int64_t refill = r.told_ms + quota_lag(q, &r);
     q->told_ms = next || !known ? r.told_ms : MIN(q->told_ms, r.told_ms);
     q->refill_ms = next || !known ? refill : MIN(q->refill_ms, refill);
     q->refill_guessed = false;
+    return true;
 }
 
 void quota_answered(struct quota *q, int status, const struct http_headers *headers, int64_t now_ms,
@@ -218,8 +219,9 @@ void quota_answered(struct quota *q, int status, const struct http_headers *head
                 r.told_ms = now_ms + m.wait_ms;
         }
         told = !stale && (limit > 0 || remaining >= 0);
+        /* A 429 of the window before, whose Retry-After is short, does not end this one. */
         if (told)
-            quota_learn(q, limit, remaining, r, now_ms);
+            told = quota_learn(q, limit, remaining, r, now_ms);
         if (!moment_parse(headers->retry_after, server_now, &wait))
             wait.wait_ms = 0;
     }

@@ -194,6 +194,29 @@ static void test_put_back_of_another(void **state UNUSED)
     }
 }
 
+/* A 429 that comes late, out of the window before, with a Retry-After of a second: that moment was
+ * taken for the refill of the new window, and the whole limit was thought to be there again. */
+static void test_late_429(void **state UNUSED)
+{
+    struct quota q;
+    quota_init(&q, 0, 0);
+    quota_sent(&q, 0);
+    quota_sent(&q, 0);
+    const struct http_headers now = {.ratelimit_limit = "10",
+                                     .ratelimit_remaining = "1",
+                                     .ratelimit_refill = "10"};
+    quota_answered(&q, 200, &now, 1000, 0);
+    const struct http_headers late = {.ratelimit_limit = "10",
+                                      .ratelimit_remaining = "0",
+                                      .ratelimit_refill = "0",
+                                      .retry_after = "1"};
+    quota_answered(&q, 429, &late, 3000, 0);
+    assert_int_equal(quota_when(&q, NET_PERSON, 3000), 4000);
+    assert_int_equal(quota_when(&q, NET_PERSON, 4000), 4000);
+    quota_sent(&q, 4000);
+    assert_true(quota_when(&q, NET_PERSON, 4000) > 4000);
+}
+
 static int run_create_field(struct run *run)
 {
     struct grove_call *c = run->arg;
@@ -245,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_same_backup),
         cmocka_unit_test(test_refused_after_gone),
         cmocka_unit_test(test_put_back_of_another),
+        cmocka_unit_test(test_late_429),
         cmocka_unit_test(test_field_of_no_contact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
