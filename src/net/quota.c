@@ -63,11 +63,13 @@ static int64_t quota_reserve(const struct quota *q, enum net_priority priority)
 }
 
 /* Whether one is kept for the moment at which the refill is told to come: where something is
- * learned from it for the next windows. In each of them it would cost more than the second. */
+ * learned from it for the next windows (in each of them it would cost more than the second), and
+ * where the quota allows a request a second, so that the second is worth one. */
 static bool quota_spare(const struct quota *q, enum net_priority priority, int64_t now_ms)
 {
     return priority != NET_PERSON && q->limit >= SPARE_FROM && q->fixed && !q->vague &&
-           now_ms < q->told_ms && q->refill_ms - q->told_ms > LAG_MAX_MS;
+           now_ms < q->told_ms && q->told_ms - now_ms <= q->limit * 1000 &&
+           q->refill_ms - q->told_ms > LAG_MAX_MS;
 }
 
 int64_t quota_when(const struct quota *q, enum net_priority priority, int64_t now_ms)

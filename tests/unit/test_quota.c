@@ -456,7 +456,10 @@ static void test_no_learning(void **state UNUSED)
     assert_int_equal(quota_when(&q, NET_LISTING, T0), T0);
     assert_int_equal(q.refill_ms, T0 + 4000);
 
-    /* With a quota that small, one is not kept. */
+    /* With a quota that small, one is not kept; nor where it is for an hour. */
+    quota_init(&q, 0, 0);
+    unix_exchange(&q, 1, 3600, 0);
+    assert_int_equal(quota_when(&q, NET_LISTING, T0), T0);
     quota_init(&q, 0, 0);
     exchange(&q, "9", "1", "1767225603", 0);
     assert_int_equal(quota_when(&q, NET_LISTING, T0), T0);

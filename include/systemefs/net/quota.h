@@ -20,7 +20,8 @@
  *     second later; each answer gives such an upper bound, and the least of them counts;
  *   - so that this second is not lost where the server is exact, the last request of a window
  *     (above the reserve) is kept for the told moment. It cannot be refused: either it is of the
- *     old window, or its answer shows that a new one has begun, and all may go;
+ *     old window, or its answer shows that a new one has begun, and all may go. Not where the
+ *     quota is so small, for its time, that a second of it is worth less than a request;
  *   - as long after the told moment as the first answer of a new window came, the next one is
  *     taken to begin, without keeping one. That holds where windows begin at full seconds, at
  *     another fraction of each, or with their first request. It is not learned from seconds from
