@@ -325,11 +325,12 @@ static void check_deed(struct sim *s, const struct deed *d)
                  d->result);
 }
 
-void check_unheard(struct sim *s, const struct deed *d)
+void check_unheard(struct sim *s, struct deed *d)
 {
     const struct disk_memory *m = &s->w.disk;
     bool well = !m->read_only && !m->fail_in && m->room == SIZE_MAX;
-    if (d->state == DEED_ASKED && !s->dead && well && !d->excused && !d->executed && !d->over &&
+    d->excused = d->excused || !well;
+    if (d->state == DEED_ASKED && !s->dead && !d->excused && !d->executed && !d->over &&
         !kept(s, d))
         sim_fail(s, "%s %s: nobody heard what became of it, and it is nowhere", d->token, d->path);
 }

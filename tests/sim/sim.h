@@ -471,7 +471,7 @@ void check_sent(struct sim *s, struct flight *f);
 void check_executed(struct sim *s, struct flight *f, int status);
 void check_deeds(struct sim *s);
 /* A text that was saved, and whose verdict nobody hears. */
-void check_unheard(struct sim *s, const struct deed *d);
+void check_unheard(struct sim *s, struct deed *d);
 void check_caps(struct sim *s);
 void check_finish(struct sim *s);
 void check_cut(struct sim *s); /* the process dies */

@@ -356,8 +356,10 @@ static void deliver(struct sim *s, struct flight *f)
     struct http_response response;
     fill_response(s, f, &response);
     ++s->tick;
-    sim_trace(s, "#%llu answered: %d/%d", (unsigned long long)f->number, response.status,
-              (int)response.failure);
+    sim_trace(s, "#%llu answered: %d/%d%s%s%s%s", (unsigned long long)f->number, response.status,
+              (int)response.failure, f->told_left < 0 ? "" : ", left ",
+              response.headers.ratelimit_remaining, f->told_left < 0 ? "" : ", refill ",
+              response.headers.ratelimit_refill);
     note_delivered(s, f, &response);
     s->wire.in_flight--;
     f->cancelled = true;
