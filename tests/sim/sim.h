@@ -4,9 +4,10 @@
  *   main    seeds, options                   plan    a seed -> a world and a list of events
  *   run     the loop; the driver's life      shrink  the shortest list that still fails
  *   wire    requests on their way, weather   server  what is executed, and the history of it
- *   kernel  dentries, attributes, pages      fuse    what src/fuse does of a request
- *   person  people as coroutines             acts    what they do
- *   check   what must hold                   disk    the state directory
+ *   kernel  dentries, attributes, pages      syscalls, fuse   what is made of a system call
+ *   person  people as coroutines             looks, acts   what they do
+ *   check   what people may see              deeds   what they meant, and what became of it
+ *   disk    the state directory
  *
  * The driver is the real one (net, api, store, tree, shelf); the account and its honest server are
  * those of the unit tests (world.h), the disk is disk_memory. Nothing here reads a clock, and
