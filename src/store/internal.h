@@ -29,10 +29,10 @@ struct fetch {
     struct walk *walk;       /* that the page continues; a reference */
     uint64_t after;          /* cursor of a page */
     bool ascending;
-    uint64_t low, high;      /* of a page that brings texts back: which ones */
-    struct find *find;       /* of a search */
-    struct save *save;       /* that looks for what it has made */
-    struct segment *segment; /* of a walk that is split */
+    uint64_t low, high; /* of a page that brings texts back: which ones */
+    struct find *find;  /* of a search */
+    struct save *save;  /* that looks for what it has made */
+    struct part *part;  /* of a walk that is split */
 };
 
 /* What there is of a record only while it is asked for, or not known. */
@@ -79,6 +79,7 @@ struct scan {
     unsigned hits;         /* reads that it answered */
     bool ascending_broken; /* the API ignores order=asc here */
     uint64_t missed;       /* the text that was last fetched again */
+    bool ascending_works;  /* it has been seen to honour it */
 };
 
 struct store {
@@ -205,21 +206,26 @@ struct walk *walk_with(const struct walk *w, uint64_t key, bool in);
 
 void page_ended(struct fetch *f, const struct api_answer *answer);
 
-/* split: see split.c. */
-struct segment;
-/* Opens segments of a walk that is long enough, and lets them go on. */
+/* A part of a split walk has come up to the walk: if that has nothing under way, it takes it over.
+ */
+void page_caught_up(struct store *s, struct walk *w);
+
+/* split: see split.c and part.c. */
+struct part;
+/* Begins parts of a walk that is long enough, and lets them go on. */
 void split_turn(struct store *s, struct walk *w);
-/* The segment that a part (`from` NULL: the walk itself) has run into with this key; NULL: none. */
-struct segment *split_met(struct walk *w, struct segment *from, uint64_t key);
-bool split_has(const struct segment *g, uint64_t key);
-/* The walk has got a record that a segment has, too. */
+/* The part that another one (`from` NULL: the walk itself) runs into with this key; NULL: none. */
+struct part *split_met(struct walk *w, struct part *from, uint64_t key);
+bool part_has(const struct part *g, uint64_t key);
+/* The walk has got a record that a part has, too. */
 void split_twice(struct walk *w);
-/* The walk has come down to its first segment: what that has, and those that it has met, becomes
- * the walk's. -ENOMEM, or 0; `ret_ended`: the walk is at its end. */
-int split_join(struct walk *w, bool *ret_ended);
+/* Where the walk has run into its first part (`met`), or has come to where that begins: what it
+ * has, and those that it has met, becomes the walk's. -ENOMEM, or 0; `ret_ended`: the walk is at
+ * its end. */
+int split_join(struct walk *w, bool met, bool *ret_ended);
 void split_give_up(struct walk *w);
 bool split_active(const struct walk *w);
-/* Whether a segment has records that the walk has not come down to. */
+/* Whether a part has records that the walk has not come down to. */
 bool split_holds(const struct walk *w);
 /* The fetch is about to be freed without an answer. */
 void split_forget(struct fetch *f);

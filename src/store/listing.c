@@ -181,11 +181,11 @@ static bool take_page(struct store *s, struct walk *w, const struct api_answer *
 {
     struct listing *l = w->listing;
     size_t added = 0;
-    struct segment *met = NULL;
+    struct part *met = NULL;
     for (size_t i = 0; i < answer->count; i++) {
         uint64_t key = record_put(s, l->res, &answer->items[i], asked, l, w);
-        /* What a segment has is not added twice. */
-        if (key && !met && (met = split_met(w, NULL, key)) && !split_has(met, key)) {
+        /* What a part has is not added twice. */
+        if (key && !met && (met = split_met(w, NULL, key)) && !part_has(met, key)) {
             split_give_up(w);
             met = NULL;
         }
@@ -198,12 +198,12 @@ static bool take_page(struct store *s, struct walk *w, const struct api_answer *
         }
         added += r > 0;
     }
-    if (met && split_join(w, ret_ended) < 0) {
+    if (w->count && split_join(w, met, ret_ended) < 0) {
         api_failure_set(failure, -ENOMEM, answer->failure.number, "no memory for the listing");
         return false;
     }
     if (!answer->has_more) {
-        /* What a segment has brought from below is no less true: then the walk goes on and sees. */
+        /* What a part has brought from below is no less true: then the walk goes on and sees. */
         *ret_ended = *ret_ended || (!met && !split_holds(w));
         split_give_up(w);
         return true;
@@ -222,6 +222,28 @@ static bool take_page(struct store *s, struct walk *w, const struct api_answer *
 
 static int ask_page(struct store *s, struct walk *w, enum net_priority priority,
                     const struct op *op);
+
+static void walk_broken(struct walk *w)
+{
+    struct listing *l = w->listing;
+    w->broken = true;
+    if (w == l->growing) {
+        l->growing = NULL;
+        walk_unref(w);
+    }
+}
+
+/* It has got on. */
+static void walk_onward(struct store *s, struct walk *w, bool ended)
+{
+    w->answered = s->seq;
+    w->answered_ms = store_now(s);
+    if (ended)
+        walk_completed(s, w);
+    else if (!w->fetch && w->readers && (split_active(w) || w->count < w->read_to + READ_AHEAD))
+        ask_page(s, w, NET_AHEAD, NULL);
+    split_turn(s, w);
+}
 
 static void page_failed(struct store *s, struct listing *l, const struct api_failure *failure)
 {
@@ -248,30 +270,31 @@ void page_ended(struct fetch *f, const struct api_answer *answer)
 
     if (!failure.error) {
         s->seq++;
-        if (!take_page(s, w, answer, f->asked, &ended, &failure)) {
-            /* What came is not to be trusted: the next reader begins anew. */
-            w->broken = true;
-            if (w == l->growing) {
-                l->growing = NULL;
-                walk_unref(w);
-            }
-        }
+        if (!take_page(s, w, answer, f->asked, &ended, &failure))
+            walk_broken(w); /* what came is not to be trusted: the next reader begins anew */
     }
     if (failure.error) {
         page_failed(s, l, &failure);
         if (l->trouble)
             l->trouble->untold = list_empty(&f->waiters.ops);
     } else {
-        w->answered = s->seq;
-        w->answered_ms = store_now(s);
         trouble_set(s, &l->trouble, NULL);
-        if (ended)
-            walk_completed(s, w);
-        else if (!w->fetch && w->readers && (split_active(w) || w->count < w->read_to + READ_AHEAD))
-            ask_page(s, w, NET_AHEAD, NULL);
-        split_turn(s, w);
+        walk_onward(s, w, ended);
     }
     walk_unref(w);
+}
+
+void page_caught_up(struct store *s, struct walk *w)
+{
+    bool ended = false;
+    size_t had = w->count;
+    int r = w->fetch || w->complete || w->broken ? 0 : split_join(w, false, &ended);
+    if (r < 0)
+        walk_broken(w);
+    else if (ended || w->count > had)
+        walk_onward(s, w, ended);
+    else
+        split_turn(s, w);
 }
 
 struct api_query listing_query(const struct store *s, const struct listing *l,

@@ -1,125 +1,67 @@
 /*
- * A long walk, split: parts of it are fetched at once, ahead of where it is.
+ * A long walk, split: parts of it are fetched at once, ahead of where it is. Here is where they
+ * begin, and what they may cost; in part.c, how they grow and meet.
  *
- * `startingAfter` takes any id. So while the walk itself comes down from the newest record,
- * segments begin further down, each below an id that is guessed from how dense the ids have been;
- * what a segment brings is kept until the walk has come down to it, and is then a part of the walk,
- * in order.
+ * `startingAfter` takes any id. So while the walk itself comes down from the newest record, parts
+ * begin further down, each at an id that is guessed; what a part brings is kept until the walk has
+ * come down to it, and is then a part of the walk, in order.
  *
- *     walk  ->->->->->|  segment ->->->->|  segment ->->|   (ids fall to the right)
+ *     walk ->->->->|   <-<-<- part ->->->|   <-<- part ->->|   <-<-<-<- bottom     (ids fall)
  *
- * WASTE. A request is wasted where a part runs into the next one: its last page holds records that
- * the next part has, too (half a page, as a rule), and where a segment begins below everything. So
- * there is no split below SPLIT_FROM records; a segment is at least SPLIT_PAGES pages long by the
- * guess, longer the longer the walk is; and the next one is opened only when the one above it has
- * proven that there is something.
+ * Where the API honours order=asc, a part grows both ways, and the oldest records are a part that
+ * grows upwards. Where it ignores it (it was seen to), parts grow downwards only. Which of the two
+ * it is costs no request: the first guess is asked for upwards, and what an API that ignores the
+ * order answers is what lies below the guess, which is wanted as well.
  *
- * PROOF. Nothing is believed of the server but what it answers: every page must hold falling ids
- * below its cursor, and a part that runs into the next one must meet there the record with which
- * that begins (or one behind it: the first may be deleted meanwhile). An empty page proves nothing
- * (a server may answer one to a cursor that it does not know): the segment is dropped, and the part
- * above goes on by itself. The moment that something does not fit, all segments are given up, and
- * the walk goes on alone.
+ * WASTE. Where two parts meet, the last page between them holds records that one of them has: half
+ * a page on the average, however long the parts are. A guess that falls where there is nothing
+ * brings nothing new: a page. Otherwise a request is as good in one place as in another. So below
+ * SPLIT_FROM records, where nothing may be wasted, nothing begins; from there on a part begins when
+ * what was wasted, and what is still to be expected of the parts that have not met and of the
+ * guesses that are not answered, stays below a twentieth of the records counted on. These are the
+ * ones that are known, and some that are likely: where ids are regular, those in the gaps between
+ * parts, but no more than there are known ones, nor many more than the parts have shown. Where ids
+ * come in clusters, an estimate from the width of a gap is worth nothing: there only what is known
+ * counts.
+ *
+ * A part that has met its neighbour has ended; its place is taken by a new one in the widest gap
+ * that is left, by the estimate of its records, as long as that is worth it.
+ *
+ * PROOF. Nothing is believed of the server but what it answers: every page must hold falling (or
+ * rising) ids beyond its cursor, and a part that runs into another one must meet there a record
+ * that that one has. An empty page proves nothing (a server may answer one to a cursor that it does
+ * not know): the guess is dropped, and the part above goes on by itself. The moment that something
+ * does not fit, all parts are given up, and the walk goes on alone.
  */
-#include <errno.h>
+#include "split.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "internal.h"
 
 #define LOG_MODULE "store"
 #include "systemefs/base/log.h"
 
-#define SPLIT_FROM    2000 /* records */
-#define SPLIT_PAGES   14   /* of a segment, at least */
-#define SPLIT_MAX     30   /* segments at once */
-#define SPLIT_QUOTA   8    /* requests that must be left of the quota for each */
-#define SPAN_PAGES    9    /* over which the span of a page is taken */
-#define REACH_MAX     20   /* times that it is doubled */
-#define WASTE_PERCENT 4    /* of the pages, by the guess of half a page: it stays below 5 */
+#define SPLIT_FROM  2000 /* records */
+#define SPLIT_MAX   30   /* requests at once */
+#define SPLIT_QUOTA 8    /* requests that must be left of the quota for each */
+#define SPAN_PAGES  9    /* over which the span of a page is taken */
+#define GAP_LEAST   500  /* records that are worth another part */
+#define BOTH_LEAST  200  /* records that both sides of a gap are asked for */
 
-struct segment {
-    struct list all;     /* in split.segments, highest ids first */
-    uint64_t after;      /* the cursor that it began with: it has ids below */
-    struct fetch *fetch; /* under way */
-    uint64_t *keys;      /* falling */
-    size_t count, cap;
-    bool ended;  /* there is nothing below it */
-    bool closed; /* above it is a gap: what is there is not worth another segment */
-    bool met;    /* it has run into the next one */
-};
+/* The budget, in records: API_PAGE_LIMIT of them are a request. The figures are what keeps
+ * thousands of accounts with ids of many kinds below 5 % (tests/unit/test_split_rounds.c). */
+#define BUDGET_PART   20  /* of the records counted on, this part may be asked for in vain */
+#define JOIN_COST     57  /* of two parts that have still to meet: half a page, and its variation */
+#define GUESS_COST    43  /* of a guess, besides: it may bring nothing */
+#define MARGIN        50  /* against bad luck while there are few */
+#define MARGIN_DOWN   60  /* where parts grow downwards only */
+#define LIKELY_PART   2   /* of the records in gaps, this part is counted on */
+#define LIKELY_SHOWN  6   /* times what the parts have shown, at most */
+#define REGULAR_LEAST 1.5 /* times the median span of a page, the mean at most */
 
-struct split {
-    struct list segments;
-    unsigned count;
-    unsigned wasted; /* segments that brought nothing new */
-    uint64_t twice;  /* records that came in two parts */
-    unsigned reach;  /* how often one was opened below all others */
-    uint64_t bottom; /* below this id a segment has found nothing */
-    bool off;        /* given up */
-};
-
-static struct segment *segment_at(struct list *node)
+bool split_active(const struct walk *w)
 {
-    return CONTAINER_OF(node, struct segment, all);
-}
-
-static struct segment *first_of(const struct walk *w)
-{
-    struct list *node = w->split ? list_first(&w->split->segments) : NULL;
-    return node ? segment_at(node) : NULL;
-}
-
-static struct segment *below(const struct walk *w, struct segment *g)
-{
-    return g->all.next == &w->split->segments ? NULL : segment_at(g->all.next);
-}
-
-/* An answer that nobody waits for any more: its records are worth having. */
-static void orphan_ended(struct fetch *f, const struct api_answer *answer)
-{
-    if (!answer->failure.error)
-        record_put_page(f->store, f->res, answer, f->asked, NULL);
-    walk_unref(f->walk);
-}
-
-static void segment_drop(struct walk *w, struct segment *g)
-{
-    if (g->fetch) {
-        g->fetch->ended = orphan_ended;
-        g->fetch->segment = NULL;
-    }
-    list_remove(&g->all);
-    w->split->count--;
-    free(g->keys);
-    free(g);
-}
-
-static void drop_from(struct walk *w, struct segment *g)
-{
-    while (g) {
-        struct segment *next = below(w, g);
-        segment_drop(w, g);
-        g = next;
-    }
-}
-
-void split_give_up(struct walk *w)
-{
-    if (!w->split || w->split->off)
-        return;
-    log_debug("the listing does not split: it is walked from the top alone");
-    drop_from(w, first_of(w));
-    w->split->off = true;
-}
-
-void split_free(struct walk *w)
-{
-    if (w->split)
-        drop_from(w, first_of(w));
-    free(w->split);
-    w->split = NULL;
+    return w->split && !list_empty(&w->split->parts);
 }
 
 void split_twice(struct walk *w)
@@ -129,185 +71,36 @@ void split_twice(struct walk *w)
 
 bool split_holds(const struct walk *w)
 {
-    for (struct segment *g = first_of(w); g; g = below(w, g))
-        if (g->count)
+    for (const struct part *g = part_first(w); g; g = part_below(w, g))
+        if (part_stands(g))
             return true;
     return false;
 }
 
-void split_forget(struct fetch *f)
+static void drop_all(struct walk *w)
 {
-    if (f->segment)
-        f->segment->fetch = NULL;
+    for (struct part *g; (g = part_first(w));)
+        part_drop(w, g);
 }
 
-bool split_active(const struct walk *w)
+void split_give_up(struct walk *w)
 {
-    return w->split && w->split->count;
-}
-
-/* ---- a segment's pages ---- */
-
-static int segment_push(struct segment *g, uint64_t key)
-{
-    if (g->count == g->cap) {
-        size_t cap = g->cap ? g->cap * 2 : 16 * API_PAGE_LIMIT;
-        uint64_t *keys = realloc(g->keys, cap * sizeof(*keys));
-        if (!keys)
-            return -ENOMEM;
-        g->keys = keys;
-        g->cap = cap;
-    }
-    g->keys[g->count++] = key;
-    return 0;
-}
-
-bool split_has(const struct segment *g, uint64_t key)
-{
-    size_t low = 0, high = g->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (g->keys[middle] > key)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < g->count && g->keys[low] == key;
-}
-
-struct segment *split_met(struct walk *w, struct segment *from, uint64_t key)
-{
-    struct segment *next = from ? below(w, from) : first_of(w);
-    if (!next || (next->after && key >= next->after) || (!next->after && next->fetch))
-        return NULL;
-    if (next->count)
-        return next;
-    /* It has not brought anything yet, and need not any more. */
-    segment_drop(w, next);
-    return split_met(w, from, key);
-}
-
-/* Takes a page into the segment. False: it does not fit, or there is no memory. */
-static bool segment_take(struct store *s, struct walk *w, struct segment *g, struct fetch *f,
-                         const struct api_answer *answer)
-{
-    struct segment *next = NULL;
-    for (size_t i = 0; i < answer->count; i++) {
-        uint64_t key = record_put(s, f->res, &answer->items[i], f->asked, w->listing, w);
-        uint64_t last = g->count ? g->keys[g->count - 1] : g->after;
-        if (!key || key >= last)
-            return false;
-        w->split->twice += next != NULL;
-        if (next)
-            continue; /* the next one has it, or it came while that one was asked for */
-        next = split_met(w, g, key);
-        if (next ? !split_has(next, key) : segment_push(g, key) < 0)
-            return false;
-    }
-    if (next && !g->count) {
-        /* It has begun in a gap: between it and the next one there is nothing. */
-        next->after = g->after;
-        next->closed = true;
-        segment_drop(w, g);
-        return true;
-    }
-    g->met = next != NULL;
-    if (g->met || answer->has_more)
-        return answer->count > 0;
-    /* The end of all: what was asked for below it cannot have found anything. */
-    for (struct segment *b = below(w, g); b; b = below(w, g)) {
-        if (b->count)
-            return false;
-        segment_drop(w, b);
-    }
-    g->ended = true;
-    return true;
-}
-
-static void segment_ended(struct fetch *f, const struct api_answer *answer)
-{
-    struct store *s = f->store;
-    struct walk *w = f->walk;
-    struct segment *g = f->segment;
-    g->fetch = NULL;
-    if (answer->failure.error) {
-        split_give_up(w); /* the walk will meet it, and tell */
-    } else if (answer->count == 0 && g->count == 0) {
-        w->split->wasted++;
-        w->split->bottom = g->after;
-        segment_drop(w, g);
-    } else {
-        s->seq++;
-        if (!segment_take(s, w, g, f, answer))
-            split_give_up(w);
-    }
-    split_turn(s, w);
-    walk_unref(w);
-}
-
-static void bottom_ended(struct fetch *f, const struct api_answer *answer);
-
-static void segment_ask(struct store *s, struct walk *w, struct segment *g)
-{
-    bool bottom = !g->after && !g->count;
-    struct fetch *f = fetch_new(s, bottom ? bottom_ended : segment_ended);
-    if (!f)
+    if (!w->split || w->split->off)
         return;
-    char by[RESOURCE_ID_TEXT_MAX + 1];
-    struct api_query query = listing_query(s, w->listing, by);
-    query.after = g->count ? g->keys[g->count - 1] : g->after;
-    query.ascending = bottom;
-    f->res = w->listing->res;
-    f->walk = w;
-    f->segment = g;
-    if (fetch_page(f, &query, NET_AHEAD, NULL) < 0)
-        return;
-    g->fetch = f;
-    walk_ref(w);
+    log_debug("the listing does not split: it is walked from the top alone");
+    drop_all(w);
+    w->split->off = true;
 }
 
-/* ---- the other end ---- */
-
-/* The oldest records as the last segment, where the API can be asked for them first. It may ignore
- * that, and answer with the newest (as it was seen to do for contacts): then it is not asked again.
- */
-static void bottom_ended(struct fetch *f, const struct api_answer *answer)
+void split_free(struct walk *w)
 {
-    struct store *s = f->store;
-    struct walk *w = f->walk;
-    struct segment *g = f->segment;
-    uint64_t last = 0, front = w->keys[w->count - 1];
-    bool rising = true;
-    g->fetch = NULL;
-    s->seq++;
-    for (size_t i = 0; !answer->failure.error && rising && i < answer->count; i++) {
-        uint64_t key = record_put(s, f->res, &answer->items[i], f->asked, w->listing, w);
-        rising = key > last;
-        last = key;
-        /* What the walk has come down to meanwhile it has itself. */
-        if (rising && key < front && segment_push(g, key) < 0)
-            break;
-    }
-    if (rising && g->count) {
-        for (size_t i = 0; i < g->count / 2; i++) {
-            uint64_t key = g->keys[i];
-            g->keys[i] = g->keys[g->count - 1 - i];
-            g->keys[g->count - 1 - i] = key;
-        }
-        g->after = g->keys[0] + 1;
-        g->ended = true;
-    } else if (rising) {
-        split_give_up(w); /* no answer, or the walk is there already */
-    } else {
-        s->scans[f->res].ascending_broken = true;
-        w->split->wasted++;
-        segment_drop(w, g);
-    }
-    split_turn(s, w);
-    walk_unref(w);
+    if (w->split)
+        drop_all(w);
+    free(w->split);
+    w->split = NULL;
 }
 
-/* ---- where to open one ---- */
+/* ---- what is left ---- */
 
 static int compare_spans(const void *a, const void *b)
 {
@@ -315,21 +108,126 @@ static int compare_spans(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* How many ids a page spans, as a rule: the median over the last pages of a part. Ids come in
+static uint64_t distance(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : b - a;
+}
+
+/* How many ids a page spans, as a rule: the median over the last pages of a run. Ids come in
  * clusters with wide gaps between them, and one gap would spoil a mean. */
-static uint64_t page_span(const uint64_t *keys, size_t count)
+static uint64_t keys_span(const struct walk *run)
 {
     uint64_t spans[SPAN_PAGES];
-    size_t n = 0;
+    const uint64_t *keys = run->keys;
+    size_t n = 0, count = run->count;
+    if (count <= API_PAGE_LIMIT)
+        return count > 1 ? distance(keys[0], keys[count - 1]) * API_PAGE_LIMIT / (count - 1) : 1;
     for (; n < SPAN_PAGES && count > API_PAGE_LIMIT; n++, count -= API_PAGE_LIMIT)
-        spans[n] = keys[count - API_PAGE_LIMIT - 1] - keys[count - 1];
-    if (n == 0)
-        return count > 1 ? (keys[0] - keys[count - 1]) * API_PAGE_LIMIT / (count - 1) : 1;
+        spans[n] = distance(keys[count - API_PAGE_LIMIT - 1], keys[count - 1]);
     qsort(spans, n, sizeof(*spans), compare_spans);
     return MAX(spans[n / 2], UINT64_C(1));
 }
 
-/* How many requests may be under way for segments. */
+uint64_t split_span(const struct walk *w)
+{
+    return keys_span(w);
+}
+
+/* The same, at an end of a part (NULL: of the walk); 0 for a guess. */
+static uint64_t span_at(const struct walk *w, const struct part *g, enum way way)
+{
+    if (!g)
+        return split_span(w);
+    if (!g->run[way]->count)
+        way = way == UP ? DOWN : UP;
+    return g->run[way]->count ? keys_span(g->run[way]) : 0;
+}
+
+/* What lies between two parts that have not met. */
+struct gap {
+    struct part *above, *below; /* NULL: the walk; the bottom */
+    uint64_t low, high;         /* it is below `high`, and from `low` on, but for what is barren */
+    uint64_t span;              /* ids of a page, by the densities at both ends */
+    uint64_t records;           /* by that */
+};
+
+static bool gap_below(const struct walk *w, struct part *above, struct gap *ret)
+{
+    struct part *below = above ? part_below(w, above) : part_first(w);
+    uint64_t high = above ? above->low : walk_low(w);
+    uint64_t low = below ? below->high : w->split->bottom;
+    if (low == 0 || low >= high)
+        return false;
+    if (below)
+        low = MIN(MAX(low, below->barren), high);
+    uint64_t a = span_at(w, above, DOWN), b = below ? span_at(w, below, UP) : 0;
+    a = a ? a : b ? b : split_span(w);
+    b = b ? b : a;
+    uint64_t span = (uint64_t)(2 / (1 / (double)a + 1 / (double)b));
+    *ret = (struct gap){
+        .above = above,
+        .below = below,
+        .low = low,
+        .high = high,
+        .span = span,
+        .records = (uint64_t)((double)(high - low) / (double)span * API_PAGE_LIMIT),
+    };
+    return true;
+}
+
+/* From gap to gap, downwards: the part above the next one, which may be none. False: that was all.
+ */
+#define for_each_place(w, above)                                                                   \
+    for (bool more_ = true; more_;                                                                 \
+         (above) = (above) ? part_below(w, above) : part_first(w), more_ = (above) != NULL)
+
+/* ---- the budget ---- */
+
+static size_t records_counted_on(const struct walk *w)
+{
+    size_t known = w->count;
+    uint64_t open = 0, low = walk_low(w);
+    struct part *above = NULL;
+    struct gap gap;
+    for_each_place(w, above)
+    {
+        if (above && part_stands(above)) {
+            known += above->run[DOWN]->count + above->run[UP]->count;
+            low = above->run[DOWN]->count ? walk_low(above->run[DOWN]) : above->run[UP]->keys[0];
+        }
+        if (gap_below(w, above, &gap) && gap.below && part_stands(gap.below))
+            open += gap.high - gap.low;
+    }
+    size_t shown = known - w->count;
+    double density = (double)known / (double)(w->keys[0] - low - open);
+    double mean = API_PAGE_LIMIT / density;
+    if (mean > REGULAR_LEAST * (double)split_span(w))
+        return known;
+    size_t likely = (size_t)((double)open * density) / LIKELY_PART;
+    return known + MIN(likely, MIN(LIKELY_SHOWN * shown, known));
+}
+
+/* Whether another part may begin, at that cost. */
+static bool affordable(const struct store *s, const struct walk *w, size_t more)
+{
+    size_t cost = w->split->twice;
+    struct part *above = NULL;
+    struct gap gap;
+    for_each_place(w, above)
+    {
+        if (above && !part_stands(above))
+            cost += GUESS_COST;
+        if (gap_below(w, above, &gap) && gap.below)
+            cost += JOIN_COST;
+    }
+    /* The first one may fail: that is all that it may cost. */
+    if (cost)
+        cost += s->scans[w->listing->res].ascending_works ? MARGIN : MARGIN_DOWN;
+    cost += more;
+    return cost * BUDGET_PART <= records_counted_on(w);
+}
+
+/* How many requests may be under way for parts. */
 static unsigned streams(const struct store *s)
 {
     int64_t left = api_quota_left(s->api);
@@ -338,84 +236,98 @@ static unsigned streams(const struct store *s)
     return left < 0 ? most : (unsigned)MIN((int64_t)most, left / SPLIT_QUOTA);
 }
 
-static size_t pages_known(const struct walk *w)
-{
-    size_t keys = w->count;
-    list_for_each(it, &w->split->segments)
-        keys += segment_at(it)->count;
-    return keys / API_PAGE_LIMIT;
-}
+/* ---- where to begin ---- */
 
-/* Whether the pages that are known pay for one more segment: in half pages, what was wasted, half a
- * page for each part that has still to run into the next one, and for the new one. */
-static bool affordable(const struct walk *w)
+static bool begin(struct store *s, struct walk *w, struct part *above, uint64_t from, enum way way)
 {
-    uint64_t cost = 2 * w->split->wasted + 2 * w->split->twice / API_PAGE_LIMIT + 1;
-    list_for_each(it, &w->split->segments)
-        cost += !segment_at(it)->met;
-    return cost * 100 <= 2 * pages_known(w) * WASTE_PERCENT;
-}
-
-static bool segment_open(struct store *s, struct walk *w, struct list *behind, uint64_t after)
-{
-    struct segment *g = malloc(sizeof(*g));
+    struct part *g = part_new(above ? &above->all : &w->split->parts, from);
     if (!g)
         return false;
-    *g = (struct segment){.after = after};
-    list_prepend(behind, &g->all); /* right behind that node */
-    w->split->count++;
-    log_debug("a part of the listing begins below %" PRIu64 " (%zu pages known, %u wasted)", after,
-              pages_known(w), w->split->wasted);
-    segment_ask(s, w, g);
-    if (g->fetch)
+    log_debug("a part of the listing begins at %" PRIu64, from);
+    part_ask(s, w, g, way);
+    if (g->ask[way])
         return true;
-    segment_drop(w, g); /* no memory */
+    part_drop(w, g); /* no memory */
     return false;
 }
 
-/* At the very end, or, where the API does not begin there, below the lowest part, once that has
- * something: each time twice as far, until there is nothing. */
-static bool open_below(struct store *s, struct walk *w)
+/* Below all others: the oldest records, where the API can be asked for them first; else as far down
+ * again as the last one is. */
+static bool begin_below(struct store *s, struct walk *w)
 {
-    struct list *last = w->split->segments.prev;
-    const struct segment *g = last == &w->split->segments ? NULL : segment_at(last);
-    if (w->split->bottom || (g && (!g->count || g->ended)) || !affordable(w))
+    const struct scan *scan = &s->scans[w->listing->res];
+    struct part *last = part_last(w);
+    uint64_t low = last ? last->low : walk_low(w), far = w->keys[0] - low;
+    if (w->split->bottom || (last && (!part_stands(last) || last->low == 0)))
         return false;
-    if (!s->scans[w->listing->res].ascending_broken)
-        return segment_open(s, w, last, 0);
-    uint64_t now = g ? g->keys[g->count - 1] : w->keys[w->count - 1];
-    uint64_t way = page_span(w->keys, w->count) * ((uint64_t)SPLIT_PAGES << w->split->reach);
-    if (way >= now || w->split->reach >= REACH_MAX) {
-        w->split->bottom = 1;
+    if (scan->ascending_works)
+        return affordable(s, w, JOIN_COST) && begin(s, w, last, 0, UP);
+    if (!affordable(s, w, JOIN_COST + GUESS_COST))
         return false;
-    }
-    w->split->reach++;
-    return segment_open(s, w, last, now - way);
+    if (far + 1 < low)
+        return begin(s, w, last, low - far, scan->ascending_broken ? DOWN : UP);
+    w->split->bottom = 1; /* ids end before */
+    return false;
 }
 
-/* In the middle of the widest part that is left, if it is wide. */
-static bool open_between(struct store *s, struct walk *w)
+/* In the middle of the widest gap. Where a guess has found nothing in one, it counts for half. */
+static bool begin_between(struct store *s, struct walk *w)
 {
-    struct list *widest = NULL;
-    uint64_t most = 0, cursor = 0, span = page_span(w->keys, w->count);
-    struct list *it = &w->split->segments;
-    do {
-        const struct segment *g = it == &w->split->segments ? NULL : segment_at(it);
-        const struct segment *next = it->next == &w->split->segments ? NULL : segment_at(it->next);
-        uint64_t floor = next ? next->after : w->split->bottom;
-        if (floor && (!next || (next->count && !next->closed)) &&
-            !(g && (!g->count || g->met || g->ended))) {
-            uint64_t now = g ? g->keys[g->count - 1] : w->keys[w->count - 1];
-            if (now > floor && now - floor > most) {
-                most = now - floor;
-                widest = it;
-                cursor = floor + most / 2;
-            }
+    struct gap gap, widest = {0};
+    struct part *above = NULL;
+    uint64_t most = 0;
+    for_each_place(w, above)
+    {
+        if (!gap_below(w, above, &gap) || gap.records < GAP_LEAST)
+            continue;
+        unsigned misses = gap.below ? gap.below->misses : 1 + w->split->misses;
+        uint64_t worth = gap.records >> MIN(misses, 63U);
+        if (worth > most) {
+            most = worth;
+            widest = gap;
         }
-        it = it->next;
-    } while (it != &w->split->segments);
-    uint64_t pages = most / span / 2;
-    return pages >= SPLIT_PAGES && affordable(w) && segment_open(s, w, widest, cursor);
+    }
+    if (!most || !affordable(s, w, JOIN_COST + GUESS_COST))
+        return false;
+    /* Whole pages below the part above it: where ids are dense, it will come down just to there. */
+    uint64_t ids = widest.high - widest.low, way = ids / widest.span / 2 * widest.span;
+    return begin(s, w, widest.above, widest.high - (way ? way : ids / 2), DOWN);
+}
+
+/* ---- its turn ---- */
+
+/* Parts that have been answered ask for their next pages. Both sides of a gap do, but not where
+ * what one has asked for is likely to be all that there is. */
+static unsigned go_on(struct store *s, struct walk *w, unsigned busy, unsigned most)
+{
+    bool rising = s->scans[w->listing->res].ascending_works;
+    struct part *above = NULL;
+    for_each_place(w, above)
+    {
+        struct gap gap;
+        struct part *below = above ? part_below(w, above) : part_first(w);
+        bool open = gap_below(w, above, &gap), wide = open && gap.records >= BOTH_LEAST;
+        if (busy < most && above && part_stands(above) && above->low && !above->ask[DOWN] &&
+            (!below || (open && (wide || !below->ask[UP])))) {
+            part_ask(s, w, above, DOWN);
+            busy++;
+        }
+        bool down = !above || above->ask[DOWN]; /* the walk itself always does */
+        if (busy < most && below && part_stands(below) && rising && open && !below->ask[UP] &&
+            (wide || !down)) {
+            part_ask(s, w, below, UP);
+            busy++;
+        }
+    }
+    return busy;
+}
+
+static unsigned under_way(const struct walk *w)
+{
+    unsigned n = 0;
+    for (const struct part *g = part_first(w); g; g = part_below(w, g))
+        n += (g->ask[DOWN] != NULL) + (g->ask[UP] != NULL);
+    return n;
 }
 
 void split_turn(struct store *s, struct walk *w)
@@ -432,43 +344,9 @@ void split_turn(struct store *s, struct walk *w)
         w->split = calloc(1, sizeof(*w->split));
         if (!w->split)
             return;
-        list_init(&w->split->segments);
+        list_init(&w->split->parts);
     }
-    unsigned busy = 0, most = streams(s);
-    list_for_each(it, &w->split->segments)
-        busy += segment_at(it)->fetch != NULL;
-    list_for_each(it, &w->split->segments) {
-        struct segment *g = segment_at(it);
-        if (busy < most && !g->fetch && g->count && !g->ended && !g->met) {
-            segment_ask(s, w, g);
-            busy++;
-        }
-    }
-    while (busy < most && w->split->count < SPLIT_MAX && (open_below(s, w) || open_between(s, w)))
+    unsigned most = streams(s), busy = go_on(s, w, under_way(w), most);
+    while (busy < most && (begin_below(s, w) || begin_between(s, w)))
         busy++;
-}
-
-/* ---- the walk comes down to a segment ---- */
-
-int split_join(struct walk *w, bool *ret_ended)
-{
-    struct segment *g = first_of(w);
-    bool met = true;
-    *ret_ended = false;
-    while (g && met) {
-        for (size_t i = 0; i < g->count; i++)
-            if (walk_add(w, g->keys[i]) < 0)
-                return -ENOMEM;
-        met = g->met;
-        *ret_ended = g->ended;
-        if (g->fetch) { /* it goes on as the walk's own */
-            g->fetch->segment = NULL;
-            g->fetch->ended = page_ended;
-            w->fetch = g->fetch;
-            g->fetch = NULL;
-        }
-        segment_drop(w, g);
-        g = first_of(w);
-    }
-    return 0;
 }

@@ -375,6 +375,35 @@ static void test_expired(void **state UNUSED)
     world_finish(&w);
 }
 
+/* A refresh that stopped where it meets what is known would see the new record, and neither the one
+ * that is gone nor the one that is changed further down: it goes to the end, however many it knows.
+ * What has not changed is as it was: its text, and its date, by which the kernel keeps its pages.
+ */
+static void test_refreshed_to_the_end(void **state UNUSED)
+{
+    for (uint64_t count = 1000; count <= 6000; count += 5000) { /* the second is split */
+        struct world w;
+        world_init(&w, &(struct world_options){.ttl_ms = TTL, .jobs = 16});
+        for (uint64_t id = count; id > 0; id--)
+            world_putf(&w, RES_CONTACT, "{\"id\":%" PRIu64 ",\"locale\":\"fr\"}", id);
+        assert_int_equal(list(&w, RES_CONTACT), 0);
+        int64_t same_ns = store_peek(w.store, RES_CONTACT, count - 1)->mtime_ns;
+        int64_t changed_ns = store_peek(w.store, RES_CONTACT, 7)->mtime_ns;
+
+        world_advance(&w, TTL);
+        world_putf(&w, RES_CONTACT, "{\"id\":%" PRIu64 "}", count + 1);
+        world_put(&w, RES_CONTACT, "{\"id\":7,\"locale\":\"de\"}");
+        world_remove(&w, RES_CONTACT, "5");
+        assert_int_equal(list(&w, RES_CONTACT), 0);
+        assert_int_equal(strtoull(w.text, NULL, 10), count + 1);
+        assert_non_null(strstr(w.text, " 6 4 "));
+        assert_null(store_peek(w.store, RES_CONTACT, 5));
+        assert_int_equal(store_peek(w.store, RES_CONTACT, count - 1)->mtime_ns, same_ns);
+        assert_true(store_peek(w.store, RES_CONTACT, 7)->mtime_ns > changed_ns);
+        world_finish(&w);
+    }
+}
+
 /* ---- what is gone ---- */
 
 static void on_gone(void *data, enum resource res UNUSED, uint64_t key)
@@ -545,15 +574,25 @@ static void test_positions(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole),           cmocka_unit_test(test_empty_and_exact),
-        cmocka_unit_test(test_ttl_zero),        cmocka_unit_test(test_one_walk_for_all),
-        cmocka_unit_test(test_slow_walk),       cmocka_unit_test(test_read_ahead),
-        cmocka_unit_test(test_ahead_fails),     cmocka_unit_test(test_failure_in_the_middle),
-        cmocka_unit_test(test_put_aside),       cmocka_unit_test(test_stood_still),
-        cmocka_unit_test(test_refresh_all),     cmocka_unit_test(test_stale),
-        cmocka_unit_test(test_expired),         cmocka_unit_test(test_vanished),
-        cmocka_unit_test(test_same_page_again), cmocka_unit_test(test_pages_in_a_circle),
-        cmocka_unit_test(test_any_order),       cmocka_unit_test(test_refused_whole),
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_empty_and_exact),
+        cmocka_unit_test(test_ttl_zero),
+        cmocka_unit_test(test_one_walk_for_all),
+        cmocka_unit_test(test_slow_walk),
+        cmocka_unit_test(test_read_ahead),
+        cmocka_unit_test(test_ahead_fails),
+        cmocka_unit_test(test_failure_in_the_middle),
+        cmocka_unit_test(test_put_aside),
+        cmocka_unit_test(test_stood_still),
+        cmocka_unit_test(test_refresh_all),
+        cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_refreshed_to_the_end),
+        cmocka_unit_test(test_vanished),
+        cmocka_unit_test(test_same_page_again),
+        cmocka_unit_test(test_pages_in_a_circle),
+        cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_refused_whole),
         cmocka_unit_test(test_positions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,13 +25,18 @@ static void fill(struct world *w, enum layout layout, size_t count)
 {
     struct rng rng = {.state = 7};
     uint64_t id = layout == HIGH ? 246000000 : 1;
+    uint64_t *ids = malloc((count + 1) * sizeof(*ids));
+    assert_non_null(ids);
     for (size_t i = 0; i < count; i++) {
-        world_putf(w, RES_CONTACT, "{\"id\":%" PRIu64 ",\"email\":\"c%" PRIu64 "@example.com\"}",
-                   id, id);
+        ids[i] = id;
         id += layout == DENSE ? 1 : 1 + rng_below(&rng, 40);
         if (layout == CLUSTERED && rng_below(&rng, 900) == 0)
             id += 200000 + rng_below(&rng, 200000);
     }
+    for (size_t i = count; i-- > 0;) /* the quickest order */
+        world_putf(w, RES_CONTACT, "{\"id\":%" PRIu64 ",\"email\":\"c%" PRIu64 "@example.com\"}",
+                   ids[i], ids[i]);
+    free(ids);
 }
 
 /* Lists all, and compares with what the account holds. */
@@ -93,21 +98,30 @@ static void test_long(void **state UNUSED)
     }
 }
 
-/* The other end is asked for once in each walk, and never again where the API ignores the order.
- * That it holds what the walk has already come down to is no sign of that. */
-static void test_other_end(void **state UNUSED)
+/* Whether the API honours order=asc is learnt from a request that is of use either way; then it is
+ * asked again, or never. */
+static void test_order_learnt(void **state UNUSED)
 {
     for (int ignores = 0; ignores < 2; ignores++) {
         struct world w;
         world_init(&w, &(struct world_options){.ttl_ms = TTL, .jobs = 16});
-        fill(&w, SPARSE, 2150);
+        fill(&w, HIGH, 5000);
         w.delay_ms = DELAY;
         w.ignores_order = ignores;
         check_whole(&w);
-        assert_int_equal(scripted_count(&w.server, HTTP_GET, "order=asc"), 1);
+        size_t asked = scripted_count(&w.server, HTTP_GET, "order=asc");
+        assert_true(ignores ? asked == 1 : asked > 5);
+        /* The next walk begins with the other end, which wastes nothing. */
         world_advance(&w, 2 * TTL);
+        size_t before = world_requests(&w);
         check_whole(&w);
-        assert_int_equal(scripted_count(&w.server, HTTP_GET, "order=asc"), ignores ? 1 : 2);
+        size_t again = scripted_count(&w.server, HTTP_GET, "order=asc");
+        assert_true(ignores ? again == 1 : again > asked);
+        size_t other_end = 0;
+        for (size_t i = before; i < before + 22; i++)
+            other_end += strstr(w.server.requests[i].url, "order=asc") &&
+                         !strstr(w.server.requests[i].url, "startingAfter");
+        assert_int_equal(other_end, ignores ? 0 : 1);
         world_finish(&w);
     }
 }
@@ -121,6 +135,32 @@ static void test_few_jobs(void **state UNUSED)
     check_whole(&w);
     assert_int_equal(world_requests(&w), 40);
     world_finish(&w);
+}
+
+/* The less is left of the quota, the fewer requests are under way at once. */
+static void test_quota(void **state UNUSED)
+{
+    static const struct {
+        const char *limit, *remaining;
+        size_t least, most; /* at the same time, the walk's own included */
+    } rows[] = {
+        {"X-RateLimit-Limit: 1000", "X-RateLimit-Remaining: 1000", 8, 15},
+        {"X-RateLimit-Limit: 40", "X-RateLimit-Remaining: 40", 3, 6},
+        {"X-RateLimit-Limit: 16", "X-RateLimit-Remaining: 16", 2, 3},
+        {"X-RateLimit-Limit: 7", "X-RateLimit-Remaining: 7", 1, 1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const char *headers[] = {rows[i].limit, rows[i].remaining, "X-RateLimit-Refill: 3600",
+                                 NULL};
+        struct world w;
+        world_init(&w, &(struct world_options){.ttl_ms = TTL, .jobs = 16});
+        fill(&w, SPARSE, 9000);
+        w.delay_ms = DELAY;
+        w.headers = headers;
+        check_whole(&w);
+        assert_in_range(w.server.under_way_max, rows[i].least, rows[i].most);
+        world_finish(&w);
+    }
 }
 
 /* A cursor must be somebody's id: the parts are given up, and nothing is missing. */
@@ -150,7 +190,7 @@ static void test_strange_far_away(void **state UNUSED)
     for (int ignores = 0; ignores < 2; ignores++) {
         struct world w;
         world_init(&w, &(struct world_options){.ttl_ms = TTL, .jobs = 16});
-        for (uint64_t n = 1; n <= 16000; n++) /* so that cursors are nobody's */
+        for (uint64_t n = 16000; n > 0; n--) /* so that cursors are nobody's */
             world_putf(&w, RES_CONTACT, "{\"id\":%" PRIu64 ",\"email\":\"c@example.com\"}",
                        10 * n + n % 2);
         w.delay_ms = DELAY;
@@ -218,7 +258,7 @@ static void test_destroyed(void **state UNUSED)
     w.delay_ms = DELAY;
     run.listing = world_home(&w, RES_CONTACT);
     run_begin(&w, &run, run_whole);
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 25; i++) {
         world_turn(&w);
         world_advance(&w, DELAY);
     }
@@ -230,15 +270,11 @@ static void test_destroyed(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_short),
-        cmocka_unit_test(test_long),
-        cmocka_unit_test(test_few_jobs),
-        cmocka_unit_test(test_other_end),
-        cmocka_unit_test(test_strange_cursors),
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_strange_far_away),
-        cmocka_unit_test(test_changes),
-        cmocka_unit_test(test_destroyed),
+        cmocka_unit_test(test_short),    cmocka_unit_test(test_long),
+        cmocka_unit_test(test_few_jobs), cmocka_unit_test(test_order_learnt),
+        cmocka_unit_test(test_quota),    cmocka_unit_test(test_strange_cursors),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_strange_far_away),
+        cmocka_unit_test(test_changes),  cmocka_unit_test(test_destroyed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,8 +79,9 @@ struct world {
     int64_t delay_ms; /* of every answer */
     int status;       /* not 0: every answer is that, with `body` */
     const char *body;
-    enum net_failure failure; /* not NET_OK: every exchange fails so */
-    bool ignores_order;       /* order=asc has no effect */
+    enum net_failure failure;   /* not NET_OK: every exchange fails so */
+    const char *const *headers; /* of every answer; NULL: none */
+    bool ignores_order;         /* order=asc has no effect */
     /* What it answers to a cursor that is nobody's id: as to any; nothing; the first page; what
      * comes some records further down. */
     enum { CURSOR_ANY, CURSOR_EMPTY, CURSOR_FIRST, CURSOR_SKIPS } strange_cursor;

@@ -23,6 +23,10 @@
 static struct world_row *row_of(struct world *w, enum resource res, const char *id)
 {
     struct world_table *t = &w->tables[res];
+    uint64_t number = resource_row(res)->id_kind == ID_NUMBER ? strtoull(id, NULL, 10) : 0;
+    /* Long accounts are filled from the highest id down: then it is behind all others. */
+    if (number && t->count && t->rows[t->count - 1].number > number)
+        return NULL;
     for (size_t i = 0; i < t->count; i++)
         if (strcmp(t->rows[i].id, id) == 0)
             return &t->rows[i];
@@ -505,6 +509,7 @@ void world_respond(void *data, const struct scripted_request *request,
     *answer = (struct scripted_answer){.status = w->status,
                                        .body = w->body,
                                        .failure = w->failure,
+                                       .headers = w->headers,
                                        .delay_ms = w->delay_ms};
     bool changes = request->method != HTTP_GET;
     if (changes && w->watch)

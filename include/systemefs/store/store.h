@@ -15,6 +15,10 @@
  * STORE_AWAY_MS after such a failure nothing that has an older copy is asked for again, unless
  * some answer arrives in between.
  *
+ * A listing that is past its time is walked to its end again, never only down to the first record
+ * that is known: a page of known records tells what is new, and what has changed of these, but not
+ * what is gone or has changed further down.
+ *
  * LATE ANSWERS. Each request notes when it was asked (a sequence number). An answer to an older
  * question never overwrites the answer to a newer one.
  *
