@@ -438,6 +438,11 @@ static void act_drafts(struct person *p)
         if (d && !again) {
             /* Whichever of them is in it is given up, as soon as it may be gone. */
             d->over = true;
+            /* And what has taken its name since it was read. */
+            const char *now = disk_memory_text(&s->w.disk, path + strlen(".systemefs/"));
+            struct deed *other = now ? deed_in(s, now) : NULL;
+            if (other)
+                other->over = true;
             sys_unlink(p, path);
         } else if (d && d->state != DEED_ASKED && !d->base && strcmp(d->path, to) == 0 &&
                    d->kind == DEED_EDIT) {

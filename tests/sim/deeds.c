@@ -359,7 +359,8 @@ void check_unmounted(struct sim *s, bool down)
             continue;
         d->state = DEED_CUT;
         const struct disk_memory *m = &s->w.disk;
-        bool well = !m->read_only && !m->fail_in && m->room == SIZE_MAX;
+        /* It may have died in the middle of that. */
+        bool well = !s->dead && !m->read_only && !m->fail_in && m->room == SIZE_MAX;
         if (d->written && well && !d->executed && !d->over && !d->excused && !kept(s, d))
             sim_fail(s, "%s %s was written when the mount ended, and is nowhere", d->token,
                      d->path);

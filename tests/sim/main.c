@@ -187,6 +187,7 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 2;
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a long run that is ended has told what it found */
     watch();
     log_setup(o.verbose ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR, o.verbose ? print_log : no_log, NULL);
     for (uint64_t seed = o.first; seed <= o.last && failed < 10; seed++)
