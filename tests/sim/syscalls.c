@@ -395,8 +395,10 @@ int sys_rename(struct person *p, const char *from, const char *to)
         return r;
     const struct dentry *d = dentry_find(s, parent, name);
     struct inode *i = inode_find(s, attr.ino);
-    if (d)
+    if (d && d->ino == attr.ino) /* the kernel's lock keeps others from making it another */
         dentry_set(s, new_parent, new_name, d->ino, d->until_ms);
+    else
+        dentry_drop(s, new_parent, new_name);
     dentry_drop(s, parent, name);
     if (i)
         i->attr_until_ms = sim_now(s);
