@@ -447,7 +447,6 @@ static void act_drafts(struct person *p)
         } else if (d && d->state != DEED_ASKED && !d->base && strcmp(d->path, to) == 0 &&
                    d->kind == DEED_EDIT) {
             /* A part of a record: a whole one would take back what others have changed since. */
-            d->process = (unsigned)(p->number * SIM_PROCESSES) + p->process;
             shell_writes(p, to, d, text);
         }
         free(text);

@@ -45,6 +45,8 @@ struct deed *deed_in(struct sim *s, const char *text)
 void deed_asked(struct person *p, struct deed *d)
 {
     struct sim *s = p->sim;
+    /* Who copies a draft takes it over, if the copy gets as far as this. */
+    d->process = p->number * SIM_PROCESSES + p->process;
     /* A program that saves again replaces what it has saved before. */
     for (size_t i = 0; i < s->deed_count; i++) {
         struct deed *o = s->deeds[i];
