@@ -89,6 +89,7 @@ struct inode *inode_update(struct sim *s, const struct tree_attr *attr, uint64_t
     bool changed = i->attr.ino && (i->attr.mtime_ns != attr->mtime_ns || i->size != attr->size);
     i->attr = *attr;
     i->size = attr->size;
+    i->cut = false;
     i->attr_until_ms = until(sim_now(s), attr->attr_valid_ms);
     if (changed)
         pages_drop(i); /* FUSE_AUTO_INVAL_DATA */

@@ -274,6 +274,7 @@ struct inode {
     uint64_t ino, lookups, attr_version;
     struct tree_attr attr;
     uint64_t size; /* as reading sees it */
+    bool cut;      /* an O_TRUNC has made it 0, and no attributes have come since */
     int64_t attr_until_ms;
     char *pages;
     bool *have;

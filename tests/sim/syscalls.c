@@ -166,6 +166,7 @@ static int fd_new(struct person *p, struct call *c, uint64_t ino)
             pages_drop(inode);
         if (c->flags & O_TRUNC) {
             inode->size = 0;
+            inode->cut = true;
             s->kernel.truncated = ++s->tick;
             inode->attr_version = ++s->kernel.attr_version;
             inode->attr_until_ms = sim_now(s);
@@ -263,6 +264,9 @@ ssize_t sys_read(struct person *p, int fd, size_t offset, size_t size, char *out
             return r ? r : -ENOTCONN;
         i = inode_update(s, &c->attr, c->attr_version);
     }
+    /* The attributes were overtaken by a notification, and dropped: it is as the O_TRUNC left it. */
+    if (i->cut)
+        s->kernel.truncated = ++s->tick;
     len = offset < i->size ? MIN(size, i->size - offset) : 0;
     for (size_t at = offset; at < offset + len; at = (at / SIM_PAGE + 1) * SIM_PAGE)
         read_page(i, f, at / SIM_PAGE);
