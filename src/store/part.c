@@ -173,18 +173,12 @@ static void found_nothing(struct walk *w, struct part *g)
 
 /* ---- pages ---- */
 
-/* The first page that was ever asked for upwards: what it says of the API. DOWN: that ignores the
- * order, and has answered with what lies below the cursor. */
-static enum way learn_order(struct scan *scan, struct part *g, uint64_t first)
+/* The oldest records were asked for, for the first time: whether that is what came. They are not
+ * above the lowest one of the walk. */
+static bool learn_order(struct scan *scan, const struct walk *w, uint64_t first)
 {
-    uint64_t cursor = g->high - 1;
-    if (first > cursor) {
-        scan->ascending_works = true;
-        return UP;
-    }
-    scan->ascending_broken = true;
-    g->low = g->high = cursor;
-    return DOWN;
+    *(first <= walk_low(w) ? &scan->ascending_works : &scan->ascending_broken) = true;
+    return scan->ascending_works;
 }
 
 /* From now on its cursors are ids that exist: what the API has left out at the guess, if anything,
@@ -205,26 +199,26 @@ static bool part_take(struct store *s, struct walk *w, struct part *g, struct fe
 {
     struct scan *scan = &s->scans[f->res];
     enum way way = f->ascending ? UP : DOWN;
-    bool learn = way == UP && !scan->ascending_works && g->high, met = false, fits = true;
+    bool learn = way == UP && !scan->ascending_works, met = false, fits = true;
     uint64_t last = way == DOWN ? g->low : g->high ? g->high - 1 : 0;
     for (size_t i = 0; i < answer->count; i++) {
         uint64_t key = record_put(s, f->res, &answer->items[i], f->asked, w->listing, w);
-        if (learn)
-            way = learn_order(scan, g, key);
+        if (learn && !learn_order(scan, w, key)) {
+            found_nothing(w, g);
+            return true;
+        }
+        learn = false;
         if (!key || (way == UP ? key <= last : key >= last)) {
             if (key && way == UP) { /* it honours the order no more */
                 scan->ascending_works = false;
                 scan->ascending_broken = true;
             }
-            return false;
-        }
-        if (learn && way == UP && key - last > split_span(w)) {
-            /* There is nothing near, and perhaps nothing below: it may be the oldest page. To see
-             * whether it is would cost as much as it has brought. */
+            if (part_stands(g) || g->low == 0)
+                return false;
+            w->split->no_guess = true; /* a cursor must be somebody's */
             found_nothing(w, g);
             return true;
         }
-        learn = false;
         last = key;
         met = met || part_meets(w, g, way, key, &fits);
         if (!fits)
@@ -246,11 +240,9 @@ static bool part_take(struct store *s, struct walk *w, struct part *g, struct fe
 }
 
 /* A guess that was answered with an empty page: there is nothing below it, or the API does not know
- * such a cursor. It cannot have been answered upwards: there is the walk. */
-static void empty_below(struct store *s, struct walk *w, struct part *g, const struct fetch *f)
+ * such a cursor. */
+static void empty_below(struct walk *w, struct part *g)
 {
-    if (f->ascending)
-        s->scans[f->res].ascending_broken = true;
     w->split->bottom = g->low;
     w->split->misses++;
     found_nothing(w, g);
@@ -266,7 +258,7 @@ static void part_ended(struct fetch *f, const struct api_answer *answer)
     if (answer->failure.error)
         split_give_up(w); /* the walk will meet it, and tell */
     else if (answer->count == 0 && !part_stands(g) && g->low)
-        empty_below(s, w, g, f);
+        empty_below(w, g);
     else if (!part_take(s, w, g, f, answer))
         split_give_up(w);
     page_caught_up(s, w);

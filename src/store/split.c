@@ -9,9 +9,10 @@
  *     walk ->->->->|   <-<-<- part ->->->|   <-<- part ->->|   <-<-<-<- bottom     (ids fall)
  *
  * Where the API honours order=asc, a part grows both ways, and the oldest records are a part that
- * grows upwards. Where it ignores it (it was seen to), parts grow downwards only. Which of the two
- * it is costs no request: the first guess is asked for upwards, and what an API that ignores the
- * order answers is what lies below the guess, which is wanted as well.
+ * grows upwards: it is the first one, and costs nothing, because a walk from both ends makes no
+ * more requests than one from the top. Where the API ignores the order (it was seen to), that
+ * request is wasted, once in the life of a mount; parts grow downwards only, the first as far below
+ * the walk as that has come, by the pages, and the next ones each as far down again.
  *
  * WASTE. Where two parts meet, the last page between them holds records that one of them has: half
  * a page on the average, however long the parts are. A guess that falls where there is nothing
@@ -19,10 +20,9 @@
  * SPLIT_FROM records, where nothing may be wasted, nothing begins; from there on a part begins when
  * what was wasted, and what is still to be expected of the parts that have not met and of the
  * guesses that are not answered, stays below a twentieth of the records counted on. These are the
- * ones that are known, and some that are likely: where ids are regular, those in the gaps between
- * parts, but no more than there are known ones, nor many more than the parts have shown. Where ids
- * come in clusters, an estimate from the width of a gap is worth nothing: there only what is known
- * counts.
+ * ones that are known, and some that are likely, by the ids between the parts: where ids are
+ * regular, half of them, but no more than there are known ones, nor many more than the parts have
+ * shown; where ids come in clusters with leaps between them, fewer.
  *
  * A part that has met its neighbour has ended; its place is taken by a new one in the widest gap
  * that is left, by the estimate of its records, as long as that is worth it.
@@ -30,8 +30,9 @@
  * PROOF. Nothing is believed of the server but what it answers: every page must hold falling (or
  * rising) ids beyond its cursor, and a part that runs into another one must meet there a record
  * that that one has. An empty page proves nothing (a server may answer one to a cursor that it does
- * not know): the guess is dropped, and the part above goes on by itself. The moment that something
- * does not fit, all parts are given up, and the walk goes on alone.
+ * not know): the guess is dropped, and the part above goes on by itself. So is a guess whose page
+ * is not below it, and no other one follows. The moment that anything else does not fit, all parts
+ * are given up, and the walk goes on alone.
  */
 #include "split.h"
 
@@ -48,16 +49,19 @@
 #define GAP_LEAST   500  /* records that are worth another part */
 #define BOTH_LEAST  200  /* records that both sides of a gap are asked for */
 
-/* The budget, in records: API_PAGE_LIMIT of them are a request. The figures are what keeps
- * thousands of accounts with ids of many kinds below 5 % (tests/unit/test_split_rounds.c). */
-#define BUDGET_PART   20  /* of the records counted on, this part may be asked for in vain */
-#define JOIN_COST     57  /* of two parts that have still to meet: half a page, and its variation */
-#define GUESS_COST    43  /* of a guess, besides: it may bring nothing */
-#define MARGIN        50  /* against bad luck while there are few */
-#define MARGIN_DOWN   60  /* where parts grow downwards only */
-#define LIKELY_PART   2   /* of the records in gaps, this part is counted on */
-#define LIKELY_SHOWN  6   /* times what the parts have shown, at most */
-#define REGULAR_LEAST 1.5 /* times the median span of a page, the mean at most */
+/* The budget, in records: API_PAGE_LIMIT of them are a request. The figures are what keeps 99
+ * of 100 accounts, with ids of many kinds, below 5 %, and the others within one request of it
+ * (tests/unit/test_split_rounds.c). */
+#define BUDGET_PART     20   /* of the records counted on, this part may be asked for in vain */
+#define JOIN_COST       57   /* of parts that have still to meet: half a page, and its variation */
+#define GUESS_COST      43   /* of a guess, besides: it may bring nothing */
+#define MARGIN          110  /* against bad luck, where the oldest records are not known */
+#define LIKELY_PART     2    /* of the records in gaps, this part is counted on */
+#define LIKELY_SHOWN    6    /* times what the parts have shown, at most */
+#define REGULAR_MOST    1.5  /* times the median span of a page: the mean, where ids are regular */
+#define LEAPS_PART      3    /* where they are not: this part, */
+#define LEAPS_FROM      2200 /* and no more than are known beyond so many, */
+#define LEAPS_FROM_DOWN 5000 /* or so many, where the oldest records are not known */
 
 bool split_active(const struct walk *w)
 {
@@ -183,6 +187,13 @@ static bool gap_below(const struct walk *w, struct part *above, struct gap *ret)
 
 /* ---- the budget ---- */
 
+/* Whether the oldest records are a part. */
+static bool both_ends(const struct walk *w)
+{
+    const struct part *last = part_last(w);
+    return last && part_stands(last) && last->low == 0;
+}
+
 static size_t records_counted_on(const struct walk *w)
 {
     size_t known = w->count;
@@ -198,19 +209,18 @@ static size_t records_counted_on(const struct walk *w)
         if (gap_below(w, above, &gap) && gap.below && part_stands(gap.below))
             open += gap.high - gap.low;
     }
-    size_t shown = known - w->count;
+    size_t shown = known - w->count, from = both_ends(w) ? LEAPS_FROM : LEAPS_FROM_DOWN;
     double density = (double)known / (double)(w->keys[0] - low - open);
-    double mean = API_PAGE_LIMIT / density;
-    if (mean > REGULAR_LEAST * (double)split_span(w))
-        return known;
-    size_t likely = (size_t)((double)open * density) / LIKELY_PART;
-    return known + MIN(likely, MIN(LIKELY_SHOWN * shown, known));
+    double likely = (double)open * density;
+    if (API_PAGE_LIMIT / density <= REGULAR_MOST * (double)split_span(w))
+        return known + MIN((size_t)likely / LIKELY_PART, MIN(LIKELY_SHOWN * shown, known));
+    return known + MIN((size_t)likely / LEAPS_PART, known - MIN(known, from));
 }
 
 /* Whether another part may begin, at that cost. */
-static bool affordable(const struct store *s, const struct walk *w, size_t more)
+static bool affordable(const struct walk *w, size_t more)
 {
-    size_t cost = w->split->twice;
+    size_t cost = 0;
     struct part *above = NULL;
     struct gap gap;
     for_each_place(w, above)
@@ -220,11 +230,11 @@ static bool affordable(const struct store *s, const struct walk *w, size_t more)
         if (gap_below(w, above, &gap) && gap.below)
             cost += JOIN_COST;
     }
-    /* The first one may fail: that is all that it may cost. */
-    if (cost)
-        cost += s->scans[w->listing->res].ascending_works ? MARGIN : MARGIN_DOWN;
-    cost += more;
-    return cost * BUDGET_PART <= records_counted_on(w);
+    /* With both ends known one of the joins is free: it saves the half page at the end. That is as
+     * good as a margin. */
+    if (cost && !both_ends(w))
+        cost += MARGIN;
+    return (cost + w->split->twice + more) * BUDGET_PART <= records_counted_on(w);
 }
 
 /* How many requests may be under way for parts. */
@@ -257,15 +267,17 @@ static bool begin_below(struct store *s, struct walk *w)
 {
     const struct scan *scan = &s->scans[w->listing->res];
     struct part *last = part_last(w);
-    uint64_t low = last ? last->low : walk_low(w), far = w->keys[0] - low;
+    uint64_t low = last ? last->low : walk_low(w);
+    uint64_t far = last ? w->keys[0] - low : w->count / API_PAGE_LIMIT * split_span(w);
     if (w->split->bottom || (last && (!part_stands(last) || last->low == 0)))
         return false;
-    if (scan->ascending_works)
-        return affordable(s, w, JOIN_COST) && begin(s, w, last, 0, UP);
-    if (!affordable(s, w, JOIN_COST + GUESS_COST))
+    if (!scan->ascending_broken)
+        return affordable(w, scan->ascending_works ? 0 : API_PAGE_LIMIT) &&
+               begin(s, w, last, 0, UP);
+    if (w->split->no_guess || !affordable(w, JOIN_COST + GUESS_COST))
         return false;
     if (far + 1 < low)
-        return begin(s, w, last, low - far, scan->ascending_broken ? DOWN : UP);
+        return begin(s, w, last, low - far, DOWN);
     w->split->bottom = 1; /* ids end before */
     return false;
 }
@@ -287,7 +299,7 @@ static bool begin_between(struct store *s, struct walk *w)
             widest = gap;
         }
     }
-    if (!most || !affordable(s, w, JOIN_COST + GUESS_COST))
+    if (!most || w->split->no_guess || !affordable(w, JOIN_COST + GUESS_COST))
         return false;
     /* Whole pages below the part above it: where ids are dense, it will come down just to there. */
     uint64_t ids = widest.high - widest.low, way = ids / widest.span / 2 * widest.span;

@@ -21,6 +21,7 @@ struct split {
     size_t twice;    /* records that came twice; a page that brought nothing is a page of them */
     uint64_t bottom; /* below this id a guess has found nothing; 0: none has */
     unsigned misses; /* how many have not */
+    bool no_guess;   /* the API does not take any id for a cursor */
     bool off;        /* given up */
 };
 
