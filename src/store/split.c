@@ -49,19 +49,18 @@
 #define GAP_LEAST   500  /* records that are worth another part */
 #define BOTH_LEAST  200  /* records that both sides of a gap are asked for */
 
-/* The budget, in records: API_PAGE_LIMIT of them are a request. The figures are what keeps 99
- * of 100 accounts, with ids of many kinds, below 5 %, and the others within one request of it
- * (tests/unit/test_split_rounds.c). */
-#define BUDGET_PART     20   /* of the records counted on, this part may be asked for in vain */
-#define JOIN_COST       57   /* of parts that have still to meet: half a page, and its variation */
-#define GUESS_COST      43   /* of a guess, besides: it may bring nothing */
-#define MARGIN          110  /* against bad luck, where the oldest records are not known */
-#define LIKELY_PART     2    /* of the records in gaps, this part is counted on */
-#define LIKELY_SHOWN    6    /* times what the parts have shown, at most */
-#define REGULAR_MOST    1.5  /* times the median span of a page: the mean, where ids are regular */
-#define LEAPS_PART      3    /* where they are not: this part, */
-#define LEAPS_FROM      2200 /* and no more than are known beyond so many, */
-#define LEAPS_FROM_DOWN 5000 /* or so many, where the oldest records are not known */
+/* The budget, in records: API_PAGE_LIMIT of them are a request. What a meeting wastes is a matter
+ * of luck: with these figures 99 of 100 accounts, with ids of many kinds, stay below 5 %, and the
+ * others go a request beyond it, seldom two (tests/unit/test_split_rounds.c). */
+#define BUDGET_PART  20   /* of the records counted on, this part may be asked for in vain */
+#define JOIN_COST    57   /* of parts that have still to meet: half a page, and its variation */
+#define GUESS_COST   43   /* of a guess, besides: it may bring nothing */
+#define MARGIN       110  /* against bad luck, where the oldest records are not known */
+#define LIKELY_PART  2    /* of the records in gaps, this part is counted on */
+#define LIKELY_SHOWN 6    /* times what the parts have shown, at most */
+#define REGULAR_MOST 1.5  /* times the median span of a page: the mean, where ids are regular */
+#define LEAPS_PART   3    /* where they are not: this part, */
+#define LEAPS_FROM   5000 /* and no more than are known beyond so many */
 
 bool split_active(const struct walk *w)
 {
@@ -209,12 +208,12 @@ static size_t records_counted_on(const struct walk *w)
         if (gap_below(w, above, &gap) && gap.below && part_stands(gap.below))
             open += gap.high - gap.low;
     }
-    size_t shown = known - w->count, from = both_ends(w) ? LEAPS_FROM : LEAPS_FROM_DOWN;
+    size_t shown = known - w->count;
     double density = (double)known / (double)(w->keys[0] - low - open);
     double likely = (double)open * density;
     if (API_PAGE_LIMIT / density <= REGULAR_MOST * (double)split_span(w))
         return known + MIN((size_t)likely / LIKELY_PART, MIN(LIKELY_SHOWN * shown, known));
-    return known + MIN((size_t)likely / LEAPS_PART, known - MIN(known, from));
+    return known + MIN((size_t)likely / LEAPS_PART, known - MIN(known, (size_t)LEAPS_FROM));
 }
 
 /* Whether another part may begin, at that cost. */
