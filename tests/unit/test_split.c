@@ -256,7 +256,7 @@ static void test_replaced(void **state UNUSED)
 {
     struct world w;
     struct run run = {.res = RES_CONTACT};
-    const uint64_t count = 9000, from = count - 5500;
+    const uint64_t count = 20000, from = count - 6500;
     world_init(&w, &(struct world_options){.ttl_ms = TTL, .jobs = 16});
     for (uint64_t n = count; n > 0; n--)
         world_putf(&w, RES_CONTACT, "{\"id\":%" PRIu64 "}", 10 * n);
@@ -264,7 +264,7 @@ static void test_replaced(void **state UNUSED)
     w.ignores_order = true; /* otherwise parts grow towards each other, and meet in what is new */
     run.listing = world_home(&w, RES_CONTACT);
     run_begin(&w, &run, run_whole);
-    world_advance(&w, 50 * DELAY);
+    world_advance(&w, 62 * DELAY);
     struct world_table *t = &w.tables[RES_CONTACT];
     for (size_t i = count - from; i < t->count; i++) {
         struct world_row *row = &t->rows[i];
