@@ -172,7 +172,7 @@ static int create_temporary(struct real *d, int dir, char name[TEMPORARY_SIZE])
     return -EBUSY;
 }
 
-static int fill(int fd, const char *bytes, size_t len)
+static int fill(int fd, const char *bytes, size_t len, unsigned how)
 {
     while (len) {
         ssize_t n = write(fd, bytes, len);
@@ -183,11 +183,12 @@ static int fill(int fd, const char *bytes, size_t len)
         bytes += n;
         len -= (size_t)n;
     }
-    return sync_fd(fd);
+    return how & DISK_UNSYNCED ? 0 : sync_fd(fd);
 }
 
-static int put_in_place(const struct place *p, const char *temporary, bool fresh)
+static int put_in_place(const struct place *p, const char *temporary, unsigned how)
 {
+    bool fresh = how & DISK_FRESH;
     if (renameat2(p->dir, temporary, p->dir, p->name, fresh ? RENAME_NOREPLACE : 0) == 0)
         return 0;
     if (!fresh || errno != EINVAL)
@@ -199,7 +200,7 @@ static int put_in_place(const struct place *p, const char *temporary, bool fresh
     return 0;
 }
 
-static int write_once(struct disk *d, const char *path, const void *bytes, size_t len, bool fresh)
+static int write_once(struct disk *d, const char *path, const void *bytes, size_t len, unsigned how)
 {
     struct place p CLEANUP(close_place) = {.dir = -1};
     int r = walk(d, path, true, &p);
@@ -212,21 +213,21 @@ static int write_once(struct disk *d, const char *path, const void *bytes, size_
     int fd CLEANUP(close_fd) = create_temporary(real_of(d), p.dir, temporary);
     if (fd < 0)
         return fd;
-    r = fill(fd, bytes, len);
+    r = fill(fd, bytes, len, how);
     if (r == 0)
-        r = put_in_place(&p, temporary, fresh);
+        r = put_in_place(&p, temporary, how);
     if (r < 0) {
         unlinkat(p.dir, temporary, 0);
         return r;
     }
-    return sync_directory(p.dir);
+    return how & DISK_UNSYNCED ? 0 : sync_directory(p.dir);
 }
 
-static int real_write(struct disk *d, const char *path, const void *bytes, size_t len, bool fresh)
+static int real_write(struct disk *d, const char *path, const void *bytes, size_t len, unsigned how)
 {
     int r = -ENOENT;
     for (unsigned tries = 0; r == -ENOENT && tries < WRITE_TRIES; tries++)
-        r = write_once(d, path, bytes, len, fresh);
+        r = write_once(d, path, bytes, len, how);
     return r;
 }
 

@@ -70,14 +70,15 @@ bool patch_allowed(const struct patch_work *w, const struct patch_member *row)
     return row->kind != PATCH_SERVER && (w->create ? row->create : row->save);
 }
 
-int patch_judge(struct patch_work *w, struct json name, struct json base, struct json mine,
-                struct json theirs, bool *ret_send)
+int patch_judge(struct patch_work *w, struct json name, const struct patch_values *v,
+                bool *ret_send)
 {
     *ret_send = false;
-    if (json_equal(mine, base))
+    if (json_equal(v->mine, v->base) || (w->theirs.len && json_equal(v->theirs, v->mine)))
         return 0;
-    *ret_send = !w->theirs.len || json_equal(theirs, base);
-    return *ret_send || json_equal(theirs, mine) ? 0 : patch_fail_conflict(w, name);
+    *ret_send = !w->theirs.len || json_equal(v->theirs, v->base) ||
+                (w->seen.len && json_equal(v->theirs, v->seen));
+    return *ret_send ? 0 : patch_fail_conflict(w, name);
 }
 
 void patch_put_name(struct patch_work *w, const char *name)
@@ -108,11 +109,13 @@ static int take_path(struct patch_work *w, const struct patch_member *row, struc
 
 static int take_value(struct patch_work *w, const struct patch_member *row, struct json mine)
 {
-    struct json name = json_plain(row->name), base = {0}, theirs = {0};
+    struct json name = json_plain(row->name);
+    struct patch_values v = {.mine = mine};
     bool send;
-    json_find(w->base, name, &base);
-    json_find(w->theirs, name, &theirs);
-    int err = patch_judge(w, name, base, mine, theirs, &send);
+    json_find(w->base, name, &v.base);
+    json_find(w->theirs, name, &v.theirs);
+    json_find(w->seen, name, &v.seen);
+    int err = patch_judge(w, name, &v, &send);
     if (err || !send)
         return err;
     if (w->create && row->in_path)
@@ -193,12 +196,18 @@ static int run(struct patch_work *w)
     return err ? err : buf_error(&p->body);
 }
 
+int patch_diff_seen(const struct patch_member *members, struct json base, struct json mine,
+                    struct json theirs, struct json seen, struct patch *ret)
+{
+    struct patch_work w = {
+        .members = members, .base = base, .mine = mine, .theirs = theirs, .seen = seen, .ret = ret};
+    return run(&w);
+}
+
 int patch_diff(const struct patch_member *members, struct json base, struct json mine,
                struct json theirs, struct patch *ret)
 {
-    struct patch_work w = {
-        .members = members, .base = base, .mine = mine, .theirs = theirs, .ret = ret};
-    return run(&w);
+    return patch_diff_seen(members, base, mine, theirs, (struct json){0}, ret);
 }
 
 int patch_create(const struct patch_member *members, struct json mine, struct patch *ret)

@@ -17,7 +17,7 @@ static int load(const struct patch_member *row, struct json side, char *why, str
 
 /* The same array of all sides. */
 struct sides {
-    struct patch_list base, mine, theirs;
+    struct patch_list base, mine, theirs, seen;
 };
 
 static void sides_finish(struct sides *s)
@@ -25,17 +25,31 @@ static void sides_finish(struct sides *s)
     patch_list_finish(&s->base);
     patch_list_finish(&s->mine);
     patch_list_finish(&s->theirs);
+    patch_list_finish(&s->seen);
 }
 
-static int sides_load(struct sides *s, struct patch_work *w, const struct patch_member *row)
+static void sides_init(struct sides *s)
 {
     patch_list_init(&s->base);
     patch_list_init(&s->mine);
     patch_list_init(&s->theirs);
+    patch_list_init(&s->seen);
+}
+
+/* All but mine: what is wrong in those is nobody's fault, and not told. */
+static int load_others(struct sides *s, struct patch_work *w, const struct patch_member *row)
+{
     int err = load(row, w->base, NULL, &s->base);
     if (!err)
-        err = load(row, w->mine, w->ret->why, &s->mine);
-    return err ? err : load(row, w->theirs, NULL, &s->theirs);
+        err = load(row, w->theirs, NULL, &s->theirs);
+    return err ? err : load(row, w->seen, NULL, &s->seen);
+}
+
+static int sides_load(struct sides *s, struct patch_work *w, const struct patch_member *row)
+{
+    sides_init(s);
+    int err = load_others(s, w, row);
+    return err ? err : load(row, w->mine, w->ret->why, &s->mine);
 }
 
 /* Of an entry that base has too: what the server adds to it may stand there, but not change. */
@@ -86,12 +100,16 @@ static int check_twice(struct patch_work *w, const struct patch_entry *a, struct
     return 0;
 }
 
-static int judge_pair(struct patch_work *w, const struct patch_list *base,
-                      const struct patch_list *theirs, struct patch_entry *e)
+static struct json value_in(const struct patch_list *l, const struct patch_entry *e)
 {
-    const struct patch_entry *b = patch_list_find(base, PATCH_BY_KEY, e);
-    const struct patch_entry *t = patch_list_find(theirs, PATCH_BY_KEY, e);
-    const struct json none = {0};
+    const struct patch_entry *found = patch_list_find(l, PATCH_BY_KEY, e);
+    return found ? found->value : (struct json){0};
+}
+
+/* Of `s` all but mine. */
+static int judge_pair(struct patch_work *w, const struct sides *s, struct patch_entry *e)
+{
+    const struct patch_entry *b = patch_list_find(&s->base, PATCH_BY_KEY, e);
     e->skip = b && e->whole.len && json_equal(e->whole, b->whole);
     if (e->skip)
         return 0;
@@ -101,7 +119,12 @@ static int judge_pair(struct patch_work *w, const struct patch_list *base,
     bool send = false;
     int err = b ? check_rest(w, PATCH_PAIRS, e, b) : 0;
     if (!err)
-        err = patch_judge(w, e->key, b ? b->value : none, e->value, t ? t->value : none, &send);
+        err = patch_judge(w, e->key,
+                          &(struct patch_values){.base = value_in(&s->base, e),
+                                                 .mine = e->value,
+                                                 .theirs = value_in(&s->theirs, e),
+                                                 .seen = value_in(&s->seen, e)},
+                          &send);
     e->skip = !send;
     if (send)
         w->pairs_place = MIN(w->pairs_place, e->place);
@@ -110,20 +133,17 @@ static int judge_pair(struct patch_work *w, const struct patch_list *base,
 
 static int judge_pairs(struct patch_work *w, const struct patch_member *row)
 {
-    struct patch_list base CLEANUP(patch_list_finish), theirs CLEANUP(patch_list_finish);
-    patch_list_init(&base);
-    patch_list_init(&theirs);
+    struct sides s CLEANUP(sides_finish);
+    sides_init(&s);
     int err = patch_list_sort(&w->pairs);
     if (!err)
-        err = load(row, w->base, NULL, &base);
-    if (!err)
-        err = load(row, w->theirs, NULL, &theirs);
+        err = load_others(&s, w, row);
     size_t count = patch_list_count(&w->pairs);
     for (size_t i = 1; i < count && !err; i++)
         err = check_twice(w, patch_list_by_key(&w->pairs, i - 1), patch_list_by_key(&w->pairs, i));
     for (size_t i = 0; i < count && !err; i++) {
         struct patch_entry *e = patch_list_at(&w->pairs, i);
-        err = e->skip ? 0 : judge_pair(w, &base, &theirs, e);
+        err = e->skip ? 0 : judge_pair(w, &s, e);
     }
     return err;
 }
@@ -325,8 +345,11 @@ int patch_take_events(struct patch_work *w, const struct patch_member *row, stru
     bool said = w->create && json_type(mine) == JSON_ARRAY;
     if (err || (!said && !events_differ(&s.base, &s.mine)))
         return err;
-    if (w->theirs.len && events_differ(&s.base, &s.theirs))
-        return events_differ(&s.theirs, &s.mine) ? patch_fail_conflict(w, json_plain(row->name))
-                                                 : 0;
+    if (!w->theirs.len || !events_differ(&s.base, &s.theirs))
+        return put_events(w, row, &s);
+    if (!events_differ(&s.theirs, &s.mine))
+        return 0;
+    if (!w->seen.len || events_differ(&s.seen, &s.theirs))
+        return patch_fail_conflict(w, json_plain(row->name));
     return put_events(w, row, &s);
 }

@@ -11,6 +11,7 @@
 struct patch_work {
     const struct patch_member *members;
     struct json base, mine, theirs; /* theirs zeroed: as base */
+    struct json seen;               /* zeroed: nobody has looked */
     bool create;
     struct patch *ret;
     size_t place; /* of the member of mine that is looked at */
@@ -35,10 +36,15 @@ const struct patch_member *patch_row(const struct patch_work *w, struct json nam
 /* Whether the API takes it here, in a new record or in a change. */
 bool patch_allowed(const struct patch_work *w, const struct patch_member *row);
 
+/* A value as each side has it; zeroed: not at all. */
+struct patch_values {
+    struct json base, mine, theirs, seen;
+};
+
 /* Whether a value is to be sent: it differs from base, and is not so already in theirs. -ESTALE:
- * theirs has something else. */
-int patch_judge(struct patch_work *w, struct json name, struct json base, struct json mine,
-                struct json theirs, bool *ret_send);
+ * theirs has something else, and not what was seen. */
+int patch_judge(struct patch_work *w, struct json name, const struct patch_values *v,
+                bool *ret_send);
 
 /* Into the body: a name with its ':', and what can be sent of a value; `name` says whose it is. */
 void patch_put_name(struct patch_work *w, const char *name);

@@ -47,6 +47,7 @@ void save_unref(struct save *job)
     free(job->path);
     free(job->document);
     free(job->base_text);
+    free(job->seen_text);
     free(job->body);
     free(job->taken);
     free(job->trashed);
@@ -144,15 +145,46 @@ static int no_draft(struct op *op, int error)
                    strerror(-error));
 }
 
-/* Refused before anything was begun. */
-static int refuse(struct store *s, struct op *op, const struct save_order *order)
+/* Whether what was typed is the record itself, as its draft will be. */
+static bool is_whole(const struct save_order *order)
 {
+    return order->kind == SAVE_EDIT && order->text && !order->document;
+}
+
+/* Refused before anything was begun; `base` may be NULL. */
+static int refuse(struct store *s, struct op *op, const struct save_order *order, const char *base)
+{
+    struct draft *draft;
     int error = op->failure.error;
     if (!order->text)
         return error;
-    int r =
-        save_keep(s, order->path, order->owner, order->text, order->text_len, op->failure.message);
-    return r < 0 ? no_draft(op, r) : error;
+    int r = draft_begin(s->shelf, order->path, order->owner, order->text, order->text_len, &draft);
+    if (r < 0)
+        return no_draft(op, r);
+    if (is_whole(order) && base)
+        draft_based_on(draft, base);
+    draft_refused(draft, op->failure.message);
+    return error;
+}
+
+/* A text that was a draft before is the change that it was then; and a conflict that somebody has
+ * looked at is none any more. */
+static void take_older_base(struct save *job, const struct save_order *order)
+{
+    CLEANUP(buf_cleanup) struct buf base;
+    struct json v;
+    buf_init(&base, SHELF_TEXT_MAX);
+    if (!is_whole(order) || order->has_read ||
+        shelf_base(job->store->shelf, order->path, order->text, order->text_len, &base) < 0)
+        return;
+    /* The power may have failed while it was written. */
+    if (json_check(base.data, base.len, &v, NULL) < 0 || json_type(v) != JSON_OBJECT)
+        return;
+    free(job->base_text);
+    job->base_text = buf_take(&base, NULL);
+    job->seen_text = copy_of(order->seen);
+    if (job->seen_text)
+        json_check(job->seen_text, strlen(job->seen_text), &job->seen, NULL);
 }
 
 /* ---- beginning ---- */
@@ -211,11 +243,14 @@ int save_start(struct store *s, struct op *op, const struct save_order *order, s
         r = op_fail(op, -EINVAL, "it holds a NUL byte: that is no JSON");
     else if (!(job = job_new(s, order)))
         r = op_fail(op, -ENOMEM, "no memory");
-    if (r == 0)
+    if (r == 0) {
+        take_older_base(job, order);
         r = check(job, op);
+    }
     if (r < 0) {
+        r = refuse(s, op, order, job ? job->base_text : order->base);
         save_unref(job);
-        return refuse(s, op, order);
+        return r;
     }
     *ret = job;
     if (nothing_to_do(job)) {
@@ -232,6 +267,8 @@ int save_start(struct store *s, struct op *op, const struct save_order *order, s
             save_unref(job);
             return no_draft(op, r);
         }
+        if (is_whole(order))
+            draft_based_on(job->draft, job->base_text);
         fault_point("draft-written");
     }
     job->refs++; /* the store's */

@@ -19,8 +19,9 @@ struct save {
     int filter;
     bool grant;
     pid_t owner;
-    char *path, *document, *base_text, *body, *taken;
+    char *path, *document, *base_text, *seen_text, *body, *taken;
     struct json mine, base; /* in document and base_text */
+    struct json seen;       /* in seen_text; zeroed: nobody has looked */
 
     struct draft *draft;
     char *trashed;       /* where its content was kept */

@@ -156,7 +156,8 @@ int plan_edit(struct save *job)
     }
     if (!rec)
         return 0;
-    int r = patch_diff(row->members, job->base, job->mine, record_json(rec), &job->patch);
+    int r = patch_diff_seen(row->members, job->base, job->mine, record_json(rec), job->seen,
+                            &job->patch);
     return r < 0 ? op_fail(&job->op, r, "%s", job->patch.why) : 0;
 }
 

@@ -25,8 +25,7 @@ static bool is_there(struct shelf *s, const char *path)
     return s->disk->stat(s->disk, path, &info) == 0;
 }
 
-/* What is not there is removed, too. */
-static void remove_quietly(struct shelf *s, const char *path)
+void shelf_remove_quietly(struct shelf *s, const char *path)
 {
     int r = s->disk->remove(s->disk, path);
     if (r < 0 && r != -ENOENT)
@@ -50,8 +49,9 @@ void shelf_prune(struct shelf *s, const char *path)
 struct visit {
     struct shelf *shelf;
     struct buf path;
-    void (*each)(struct shelf *s, const char *path, unsigned *count);
-    unsigned count;
+    shelf_each_fn *each;
+    void *data;
+    unsigned count; /* of what `each` counts */
 };
 
 static void visit_entry(void *data, const char *name, const struct disk_info *info);
@@ -75,14 +75,13 @@ static void visit_entry(void *data, const char *name, const struct disk_info *in
     if (info->dir)
         visit_directory(v);
     else
-        v->each(v->shelf, v->path.data, &v->count);
+        v->count += v->each(v->shelf, v->path.data, v->data);
     buf_truncate(&v->path, before);
 }
 
-static unsigned visit_drafts(struct shelf *s,
-                             void (*each)(struct shelf *s, const char *path, unsigned *count))
+unsigned shelf_visit_drafts(struct shelf *s, shelf_each_fn *each, void *data)
 {
-    struct visit v = {.shelf = s, .each = each};
+    struct visit v = {.shelf = s, .each = each, .data = data};
     shelf_path_init(&v.path);
     if (buf_append_str(&v.path, SHELF_DRAFTS) == 0)
         visit_directory(&v);
@@ -108,7 +107,7 @@ static void append_line(const char *text, struct buf *out)
     buf_append_byte(out, '\n');
 }
 
-static int write_reason(struct shelf *s, const char *draft, const char *reason, bool fresh)
+static int write_reason(struct shelf *s, const char *draft, const char *reason, unsigned how)
 {
     struct buf path CLEANUP(buf_cleanup), line CLEANUP(buf_cleanup);
     shelf_path_init(&path);
@@ -118,14 +117,14 @@ static int write_reason(struct shelf *s, const char *draft, const char *reason, 
     if (r == 0)
         r = buf_error(&line);
     if (r == 0)
-        r = s->disk->write(s->disk, path.data, line.data, line.len, fresh);
+        r = s->disk->write(s->disk, path.data, line.data, line.len, how);
     if (r < 0 && r != -EEXIST)
         log_warn("%s is kept, but not its reason (%s): %s", draft, strerror(-r), reason);
     return r;
 }
 
 /* One file of drafts/ at the start: an older life of the program, or another mount, left it. */
-static void explain(struct shelf *s, const char *path, unsigned *count UNUSED)
+static bool explain(struct shelf *s, const char *path, void *data UNUSED)
 {
     struct buf other CLEANUP(buf_cleanup);
     shelf_path_init(&other);
@@ -134,16 +133,17 @@ static void explain(struct shelf *s, const char *path, unsigned *count UNUSED)
         buf_append(&other, path, strlen(path) - strlen(SHELF_REASON));
         struct disk_info info;
         if (!buf_error(&other) && s->disk->stat(s->disk, other.data, &info) == -ENOENT)
-            remove_quietly(s, path);
-        return;
+            shelf_remove_quietly(s, path);
+        return false;
     }
     if (shelf_version(path, 1, SHELF_REASON, &other) < 0 || is_there(s, other.data))
-        return;
+        return true;
     int lock = s->disk->lock(s->disk, path);
     if (lock < 0)
-        return; /* somebody is at it */
-    write_reason(s, path, INTERRUPTED, true);
+        return true; /* somebody is at it */
+    write_reason(s, path, INTERRUPTED, DISK_FRESH);
     s->disk->unlock(s->disk, lock);
+    return true;
 }
 
 /* ---- refused drafts that are remembered ---- */
@@ -188,8 +188,10 @@ int shelf_create(struct disk *disk, const struct clock *clock, struct shelf **re
     list_init(&s->under_way);
     list_init(&s->gone);
     list_init(&s->kept);
-    if (disk)
-        visit_drafts(s, explain);
+    if (disk) {
+        shelf_sweep_bases(s);
+        shelf_visit_drafts(s, explain, NULL);
+    }
     *ret = s;
     return 0;
 }
@@ -230,7 +232,7 @@ static int write_version(struct shelf *s, const char *base, const void *bytes, s
     for (unsigned tries = 0; r == -EEXIST && tries < FRESH_TRIES; tries++) {
         r = shelf_free_version(s->disk, base, path);
         if (r == 0)
-            r = s->disk->write(s->disk, path->data, bytes, len, true);
+            r = s->disk->write(s->disk, path->data, bytes, len, DISK_FRESH);
     }
     return r;
 }
@@ -269,8 +271,9 @@ static int claim(struct shelf *s, const char *path, uint64_t hash, const void *b
     return -1;
 }
 
-/* The same for one of this process, whatever it holds. */
-static int claim_own(struct shelf *s, const struct buf *base, pid_t owner, struct buf *path)
+/* The same for one of this process, whatever it holds; its base goes, if it is another text's. */
+static int claim_own(struct shelf *s, const struct buf *base, pid_t owner, uint64_t hash,
+                     struct buf *path)
 {
     int64_t now = clock_mono_ms(s->clock);
     list_for_each(it, &s->kept) {
@@ -283,6 +286,8 @@ static int claim_own(struct shelf *s, const struct buf *base, pid_t owner, struc
             continue;
         buf_reset(path);
         buf_append_str(path, k->path);
+        if (k->hash != hash)
+            shelf_remove_base(s, k->path, k->hash);
         return lock;
     }
     return -1;
@@ -307,7 +312,7 @@ static int claim_same(struct shelf *s, const struct buf *base, uint64_t hash, co
 /* Writes over the older draft, whose lock is given up. */
 static int replace(struct shelf *s, const char *path, int lock, const void *bytes, size_t len)
 {
-    int r = s->disk->write(s->disk, path, bytes, len, false);
+    int r = s->disk->write(s->disk, path, bytes, len, 0);
     s->disk->unlock(s->disk, lock);
     if (r < 0)
         return r;
@@ -315,7 +320,7 @@ static int replace(struct shelf *s, const char *path, int lock, const void *byte
     struct buf reason CLEANUP(buf_cleanup);
     shelf_path_init(&reason);
     if (shelf_version(path, 1, SHELF_REASON, &reason) == 0 && is_there(s, reason.data))
-        write_reason(s, path, INTERRUPTED, false);
+        write_reason(s, path, INTERRUPTED, 0);
     return 0;
 }
 
@@ -334,7 +339,7 @@ int draft_begin(struct shelf *s, const char *path, pid_t owner, const void *byte
     if (r == 0) {
         d->kept->hash = hash_bytes(bytes, len);
         d->kept->base_len = base.len;
-        int older = claim_own(s, &base, owner, &at);
+        int older = claim_own(s, &base, owner, d->kept->hash, &at);
         if (older < 0)
             older = claim_same(s, &base, d->kept->hash, bytes, len, &at);
         r = older < 0 ? write_version(s, base.data, bytes, len, &at)
@@ -366,13 +371,15 @@ void shelf_remove_reason(struct shelf *s, const char *path)
     struct buf reason CLEANUP(buf_cleanup);
     shelf_path_init(&reason);
     if (shelf_version(path, 1, SHELF_REASON, &reason) == 0)
-        remove_quietly(s, reason.data);
+        shelf_remove_quietly(s, reason.data);
 }
 
 void draft_done(struct draft *d)
 {
-    remove_quietly(d->shelf, d->kept->path);
+    shelf_remove_quietly(d->shelf, d->kept->path);
     shelf_remove_reason(d->shelf, d->kept->path);
+    if (d->based)
+        shelf_remove_base(d->shelf, d->kept->path, d->kept->hash);
     shelf_prune(d->shelf, d->kept->path);
     list_remove(&d->link);
     list_append(&d->shelf->gone, &d->link);
@@ -380,20 +387,20 @@ void draft_done(struct draft *d)
 
 void draft_refused(struct draft *d, const char *reason)
 {
-    write_reason(d->shelf, d->kept->path, reason, false);
+    write_reason(d->shelf, d->kept->path, reason, 0);
     keep(d->shelf, d->kept);
     d->kept = NULL;
     draft_free(d);
 }
 
-static void count_draft(struct shelf *s UNUSED, const char *path, unsigned *count)
+static bool count_draft(struct shelf *s UNUSED, const char *path, void *data UNUSED)
 {
-    *count += !shelf_is_reason(path);
+    return !shelf_is_reason(path);
 }
 
 unsigned shelf_draft_count(struct shelf *s)
 {
-    return s->disk ? visit_drafts(s, count_draft) : 0;
+    return s->disk ? shelf_visit_drafts(s, count_draft, NULL) : 0;
 }
 
 /* ---- trash ---- */

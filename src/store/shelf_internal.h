@@ -1,6 +1,6 @@
 /*
- * store/shelf, the inside: shelf.c keeps, shelf_path.c says under which name, shelf_show.c is what
- * people see of it.
+ * store/shelf, the inside: shelf.c keeps, shelf_base.c knows what a draft was a change of,
+ * shelf_path.c says under which name, shelf_show.c is what people see of it.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 
 #define SHELF_DRAFTS   "drafts"
 #define SHELF_TRASH    "trash"
+#define SHELF_BASES    "bases"
 #define SHELF_REASON   ".reason"
 #define SHELF_PATH_MAX ((size_t)64 << 10) /* bytes; sixteen times what the kernel takes */
 
@@ -39,6 +40,7 @@ struct draft {
     struct shelf *shelf;
     struct kept *kept; /* what it will be when it is refused */
     int lock;          /* below 0: could not be had */
+    bool based;        /* its base is there */
 };
 
 /* ---- shelf_path.c ---- */
@@ -63,7 +65,24 @@ int shelf_free_version(struct disk *disk, const char *base, struct buf *out);
 
 bool shelf_is_reason(const char *path);
 
+/* Bytes of a kept path without its number. */
+size_t shelf_unversioned(const char *path);
+
+/* ---- shelf_base.c ---- */
+
+/* Removes the base of a draft at `path` that had those bytes. */
+void shelf_remove_base(struct shelf *s, const char *path, uint64_t hash);
+/* At the start: removes the bases of drafts that are gone. */
+void shelf_sweep_bases(struct shelf *s);
+
 /* ---- shelf.c ---- */
+
+/* Every file below drafts/, also a reason; true: it counts. Returns how many did. */
+typedef bool shelf_each_fn(struct shelf *s, const char *path, void *data);
+unsigned shelf_visit_drafts(struct shelf *s, shelf_each_fn *each, void *data);
+
+/* What is not there is removed, too; what fails is logged. */
+void shelf_remove_quietly(struct shelf *s, const char *path);
 
 /* Removes what a draft at `path` that is gone leaves: its reason, and empty directories. */
 void shelf_remove_reason(struct shelf *s, const char *path);

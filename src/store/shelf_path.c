@@ -119,6 +119,12 @@ int shelf_free_version(struct disk *disk, const char *base, struct buf *out)
     return r < 0 ? r : shelf_version(base, free, "", out);
 }
 
+size_t shelf_unversioned(const char *path)
+{
+    size_t len = strlen(path), digits = tail_of(path, len, "0123456789");
+    return digits && digits < len && path[len - digits - 1] == '.' ? len - digits - 1 : len;
+}
+
 bool shelf_is_reason(const char *path)
 {
     return ends_in(path, strlen(path), SHELF_REASON);

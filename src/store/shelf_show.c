@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "systemefs/base/map.h"
+
 static bool is_top(const char *path)
 {
     return strcmp(path, SHELF_DRAFTS) == 0 || strcmp(path, SHELF_TRASH) == 0;
@@ -67,6 +69,9 @@ int shelf_remove(struct shelf *s, const char *path)
         return r < 0 ? r : -EBUSY;
     /* Ours are looked up: there are file systems without locks. */
     int lock = is_draft(path) ? s->disk->lock(s->disk, path) : -1;
+    struct buf text CLEANUP(buf_cleanup);
+    buf_init(&text, SHELF_TEXT_MAX);
+    bool read = is_draft(path) && s->disk->read(s->disk, path, &text) == 0;
     if (lock == -EWOULDBLOCK || is_under_way(s, path))
         r = -EBUSY;
     else
@@ -74,5 +79,7 @@ int shelf_remove(struct shelf *s, const char *path)
     s->disk->unlock(s->disk, lock);
     if (r == 0 && is_draft(path))
         shelf_remove_reason(s, path);
+    if (r == 0 && read)
+        shelf_remove_base(s, path, hash_bytes(text.data, text.len));
     return r;
 }

@@ -212,6 +212,11 @@ void bases_saved(struct bases *b, pid_t process, uint64_t ino, const char *text,
     keep(b, ino, hash, text, len);
 }
 
+bool bases_has_read(const struct bases *b, pid_t process, uint64_t ino)
+{
+    return process && noted(find_process(b, process), ino);
+}
+
 uint64_t bases_of(struct bases *b, pid_t process, uint64_t ino, const char **ret_text)
 {
     uint64_t hash = process ? noted(find_process(b, process), ino) : 0;

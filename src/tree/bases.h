@@ -40,6 +40,8 @@ void bases_opened(struct bases *b, pid_t process, uint64_t ino, uint64_t hash);
 void bases_replacing(struct bases *b, uint64_t ino, uint64_t hash, const char *text, size_t len);
 /* The process has saved this: its next save is a change of that. */
 void bases_saved(struct bases *b, pid_t process, uint64_t ino, const char *text, size_t len);
+/* Whether the process itself has opened it, as far as that is remembered. */
+bool bases_has_read(const struct bases *b, pid_t process, uint64_t ino);
 /* What the process last opened: its hash (0: nothing), and its text where that has been replaced
  * since (else NULL: it is the content whose hash that is, or is not known any more). */
 uint64_t bases_of(struct bases *b, pid_t process, uint64_t ino, const char **ret_text);

@@ -119,6 +119,16 @@ int write_base(struct tree *t, struct op *op, struct node n, char **ret)
     return text && !*ret ? -ENOMEM : 0;
 }
 
+/* What anybody, in whatever program, has read of it last; NULL: nothing, or it is not known any
+ * more. Lent. */
+static const char *last_read(const struct tree *t, struct node n)
+{
+    const char *older;
+    const struct record *rec = record_behind(t, n);
+    uint64_t hash = bases_of(t->bases, 0, record_ino(t, n), &older);
+    return older ? older : hash && rec && rec->hash == hash ? rec->text : NULL;
+}
+
 void write_opened(struct tree *t, const struct op *op, struct node n, const struct record *rec)
 {
     bases_opened(t->bases, op_process(t, op), record_ino(t, n), rec->hash);
@@ -353,6 +363,8 @@ static int begin(struct tree *t, struct op *op, const struct target *target, con
         order.kind = SAVE_EDIT;
         order.res = shape_of(target->node.kind)->res;
         order.key = target->node.key;
+        order.has_read = bases_has_read(t->bases, order.owner, node_ino(target->node));
+        order.seen = last_read(t, target->node);
         r = save_start(t->store, op, &order, &op->job);
     }
     free(own);

@@ -183,6 +183,21 @@ def test_a_conflict_is_settled_by_the_draft(pair):
     assert o.m.kept("drafts") == {}
 
 
+def test_a_draft_takes_back_nothing_of_others(pair):
+    """It was compared with what is there when it is copied back, so whatever else others had
+    changed since it was typed was undone, without a word."""
+    o, path, first, second = pair
+    assert second("Ada", "Adele") == 0
+    assert first("Ada", "Augusta") == errno.ESTALE
+    o.m.remount()
+    o.s.change("patch_contact", id=o.ids["ada"], fields={"city": "Rome"})
+    with o.s.counting() as c:
+        o.run(f"cat {ADA} > /dev/null; cp .systemefs/drafts/{ADA} {ADA}")
+    assert [body for _, _, body in c.sent] == [compact({"fields": fields(first_name="Augusta")})]
+    assert values(o) == {"first_name": "Augusta", "city": "Rome"}
+    assert o.m.kept("drafts") == {}
+
+
 def test_a_second_save_without_reading_again(pair):
     """What the editor holds is not the server's record: somebody else's change is not in it. Saving
     once more must not take that back."""

@@ -33,9 +33,9 @@ static int after(struct sim *s, int r)
     } while (0)
 
 static int through_write(struct disk *d, const char *path, const void *bytes, size_t len,
-                         bool fresh)
+                         unsigned how)
 {
-    THROUGH(write, path, bytes, len, fresh);
+    THROUGH(write, path, bytes, len, how);
 }
 
 static int through_read(struct disk *d, const char *path, struct buf *out)

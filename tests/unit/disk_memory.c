@@ -126,8 +126,9 @@ static size_t bytes_used(const struct disk_memory *m)
 }
 
 static int do_write(struct disk_memory *m, const char *path, const void *bytes, size_t len,
-                    bool fresh)
+                    unsigned how)
 {
+    bool fresh = how & DISK_FRESH;
     int r = disk_check_path(path);
     if (r == 0 && m->read_only)
         r = -EROFS;
@@ -149,18 +150,21 @@ static int do_write(struct disk_memory *m, const char *path, const void *bytes, 
         memcpy(f->bytes, bytes, len);
     f->len = len;
     f->inode = ++m->inodes;
-    m->writes++;
-    sync_directory(m, path, parent_len(path));
+    f->unsynced = how & DISK_UNSYNCED;
+    m->writes += !f->unsynced;
+    if (!f->unsynced)
+        sync_directory(m, path, parent_len(path));
     return 0;
 }
 
-static int memory_write(struct disk *d, const char *path, const void *bytes, size_t len, bool fresh)
+static int memory_write(struct disk *d, const char *path, const void *bytes, size_t len,
+                        unsigned how)
 {
     struct disk_memory *m = memory_of(d);
     int error = told_to_fail(m);
     if (error && m->fail_late)
-        do_write(m, path, bytes, len, fresh);
-    return error ? -error : do_write(m, path, bytes, len, fresh);
+        do_write(m, path, bytes, len, how);
+    return error ? -error : do_write(m, path, bytes, len, how);
 }
 
 /* What call and path together say: 0 and the file, or why not. */
@@ -310,8 +314,11 @@ void disk_memory_finish(struct disk_memory *m)
 
 void disk_memory_crash(struct disk_memory *m)
 {
-    for (size_t i = 0; i < m->count; i++)
-        m->files[i].removed = false;
+    for (size_t i = 0; i < m->count;)
+        if (m->files[i].unsynced)
+            forget(m, i);
+        else
+            m->files[i++].removed = false;
     memset(m->locks, 0, sizeof(m->locks));
     m->fail_in = m->fail_for = 0;
     m->fail_late = m->read_only = false;

@@ -27,7 +27,8 @@
 struct disk_memory_file {
     char *path; /* "" is the root */
     bool dir;
-    bool removed; /* but a crash brings it back */
+    bool removed;  /* but a crash brings it back */
+    bool unsynced; /* and takes this away */
     char *bytes;
     size_t len;
     uint64_t inode;
@@ -46,7 +47,7 @@ struct disk_memory {
 
     /* what a test may look at */
     unsigned calls;  /* since init, but unlock and close */
-    unsigned writes; /* that reached the disk */
+    unsigned writes; /* that reached the disk, synced */
 
     /* private */
     struct disk_memory_file *files;

@@ -81,6 +81,7 @@ struct row {
     const char *items;
     size_t changes;
     const char *path;
+    const char *seen; /* NULL: nobody has looked */
 };
 
 struct text {
@@ -125,14 +126,16 @@ static char *items_text(const struct patch *p)
 static void check_row(const struct row *row)
 {
     struct text base CLEANUP(text_finish), mine CLEANUP(text_finish), theirs CLEANUP(text_finish);
-    struct text body CLEANUP(text_finish);
+    struct text body CLEANUP(text_finish), seen CLEANUP(text_finish);
     struct patch p;
     base = text_of(row->base);
     mine = text_of(row->mine);
     theirs = text_of(row->theirs);
+    seen = text_of(row->seen);
     body = (struct text){.bytes = strdup(row->body ? row->body : "{}")};
     patch_init(&p);
-    int err = row->base ? patch_diff(row->members, base.value, mine.value, theirs.value, &p)
+    int err = row->base ? patch_diff_seen(row->members, base.value, mine.value, theirs.value,
+                                          seen.value, &p)
                         : patch_create(row->members, mine.value, &p);
     for (char *c = body.bytes; *c; c++)
         if (*c == '\'')
@@ -428,6 +431,34 @@ static void test_three_sides(void **state UNUSED)
     check_rows(rows, ARRAY_SIZE(rows));
 }
 
+/* A conflict that was looked at: what theirs still has so is none any more. */
+static void test_seen(void **state UNUSED)
+{
+    static const struct row rows[] = {
+        {contact, ADA, "{'locale':'fr'}", "{'locale':'de'}", 0, "{'locale':'fr'}", .changes = 1,
+         .seen = "{'locale':'de'}"},
+        {contact, ADA, "{'locale':'fr'}", "{'locale':null}", 0, "{'locale':'fr'}", .changes = 1,
+         .seen = "{}"},
+        {contact, ADA, "{'locale':'fr'}", "{'locale':'fr'}", .seen = "{'locale':'de'}"},
+        {contact, ADA, "{'locale':'fr'}", "{'locale':'de'}", -ESTALE,
+         "'locale' was changed to something else meanwhile", .seen = "{'locale':'it'}"},
+        {contact, ADA, "{'locale':'fr'}", "{'locale':'de'}", -ESTALE,
+         "'locale' was changed to something else meanwhile", .seen = "{}"},
+        {contact, ADA, "{'firstName':'A'}", "{'fields':[{'slug':'first_name','value':'B'}]}", 0,
+         "{'fields':[{'slug':'first_name','value':'A'}]}", .changes = 1,
+         .seen = "{'fields':[{'slug':'first_name','value':'B'}]}"},
+        {contact, ADA, "{'firstName':'A'}", "{'fields':[{'slug':'first_name','value':'B'}]}",
+         -ESTALE, "'first_name' was changed to something else meanwhile",
+         .seen = "{'fields':[{'slug':'first_name','value':'C'}]}"},
+        {webhook, HOOK, "{'subscriptions':['A']}", "{'subscriptions':['SALE_NEW']}", 0,
+         "{'subscriptions':['A']}", .changes = 1, .seen = "{'subscriptions':['SALE_NEW']}"},
+        {webhook, HOOK, "{'subscriptions':['A']}", "{'subscriptions':['SALE_NEW']}", -ESTALE,
+         "'subscriptions' was changed to something else meanwhile",
+         .seen = "{'subscriptions':['B']}"},
+    };
+    check_rows(rows, ARRAY_SIZE(rows));
+}
+
 static void test_create(void **state UNUSED)
 {
     static const struct row rows[] = {
@@ -509,7 +540,8 @@ int main(void)
         cmocka_unit_test(test_members), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_pairs),   cmocka_unit_test(test_sets),
         cmocka_unit_test(test_events),  cmocka_unit_test(test_three_sides),
-        cmocka_unit_test(test_create),  cmocka_unit_test(test_again),
+        cmocka_unit_test(test_seen),    cmocka_unit_test(test_create),
+        cmocka_unit_test(test_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

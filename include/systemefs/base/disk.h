@@ -26,14 +26,22 @@ struct disk_info {
     uint64_t size; /* bytes; of a directory 0 */
     int64_t mtime_ns;
 };
+
+/* How to write; flags. */
+enum disk_how {
+    DISK_FRESH = 1,    /* -EEXIST where there is something by that name already */
+    DISK_UNSYNCED = 2, /* lost, or empty, when the power fails soon afterwards; not when the process
+                        * dies */
+};
+
 typedef void disk_each_fn(void *data, const char *name, const struct disk_info *info);
 
 struct disk {
     /* All or nothing, also when the power fails: written beside it, fsync'd, renamed over it, the
-     * directory fsync'd (and every directory that had to be made). With `fresh`, -EEXIST where
-     * there is something by that name already. Where only the last fsync fails, the new content is
-     * there and the call has failed. */
-    int (*write)(struct disk *d, const char *path, const void *bytes, size_t len, bool fresh);
+     * directory fsync'd (and every directory that had to be made). `how` are flags of
+     * enum disk_how. Where only the last fsync fails, the new content is there and the call has
+     * failed. */
+    int (*write)(struct disk *d, const char *path, const void *bytes, size_t len, unsigned how);
     /* Appends to `out`, which is as before when it fails. What is no file is -EISDIR or -EINVAL. */
     int (*read)(struct disk *d, const char *path, struct buf *out);
     int (*stat)(struct disk *d, const char *path, struct disk_info *ret); /* "" is the root */

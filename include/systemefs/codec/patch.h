@@ -35,6 +35,10 @@
  * (-ESTALE, naming it). An item of a set can not conflict: it is in or out; one that theirs has as
  * wanted already is left out.
  *
+ * A fourth, `seen`, is what theirs was when somebody looked at it after a conflict: whoever saves
+ * the same text again then means it, and what theirs still has as seen has it is no conflict any
+ * more. The rest of an old text is no more a change than it was at first.
+ *
  * Layer: codec. Calls json and base. Slices in the results point into the texts that were given.
  */
 #pragma once
@@ -111,6 +115,9 @@ int patch_read(const char *text, size_t len, struct json *ret, char *why);
  */
 int patch_diff(const struct patch_member *members, struct json base, struct json mine,
                struct json theirs, struct patch *ret);
+/* The same with `seen`; zeroed: nobody has looked. */
+int patch_diff_seen(const struct patch_member *members, struct json base, struct json mine,
+                    struct json theirs, struct json seen, struct patch *ret);
 
 /*
  * The body of a new record: what differs from a record without members, so a null is left out, and

@@ -66,7 +66,12 @@ struct save_order {
     const char *text;
     size_t text_len;
     const char *document;
-    const char *base; /* SAVE_EDIT: the record as it was opened, JSON */
+    const char *base; /* SAVE_EDIT: the record as it was opened, JSON in one line */
+    /* SAVE_EDIT: whoever saves has read the record itself. Otherwise, where `text` is that of a
+     * draft, it is a change of what the draft was a change of, not of `base`; and what somebody has
+     * read last (JSON; NULL: nobody has) is no conflict. */
+    bool has_read;
+    const char *seen;
     /* What the change takes away, for the trash; NULL: nothing, or (SAVE_REMOVE) the record. */
     const char *taken;
 

@@ -4,6 +4,7 @@
  *   drafts/PATH          what a person saved at PATH, before it is sent; gone when the API has it
  *   drafts/PATH.reason   why it was not taken: one line of text
  *   drafts/PATH.2 ...    where PATH is kept already
+ *   bases/HASH           what a draft was a change of; not shown
  *   trash/PATH, PATH.2   the last known content of what was removed; every version
  *
  * A draft under way is locked, so that another mount over the same directory does not take it for
@@ -14,6 +15,10 @@
  * tries again, within the hour: numbers of processes are used again) or hold the same bytes (the
  * draft copied onto the record; the first 16 are looked at); otherwise it gets a number: somebody
  * else's text is never overwritten, and the old one is there until the new one is.
+ *
+ * A whole record that is saved again later (the draft copied onto the record) must not take back
+ * what others have changed since: so what it was a change of is kept, too, and found by its path
+ * and its bytes. It is not synced: who loses it in a power failure has what he has without it.
  *
  * PATH is the path below the mount point, as a person typed it. A name that is too long for
  * ".reason" or ".2" behind it is cut at a character, with a hash of the whole in its place:
@@ -46,6 +51,11 @@ void shelf_destroy(struct shelf *s);
  * name in the path; -ENOTDIR where a name in it is kept as a file; else the disk's errors. */
 int draft_begin(struct shelf *s, const char *path, pid_t owner, const void *bytes, size_t len,
                 struct draft **ret);
+/* Notes what it is a change of: the record as it was opened. What fails is logged. */
+void draft_based_on(struct draft *d, const char *base);
+/* Appends what a draft of that path with those bytes is a change of, of any life of the program.
+ * -ENOENT: nothing was noted. What a power failure has left of it is whatever it is: check it. */
+int shelf_base(struct shelf *s, const char *path, const void *bytes, size_t len, struct buf *ret);
 /* Where it is, below `drafts/`. Lives as long as the draft. */
 const char *draft_path(const struct draft *d);
 /* The API has it: the draft goes away, with what it replaced. The handle is not to be used any
