@@ -1,5 +1,6 @@
 /* tree and store: what the simulation (tests/sim) has found, as short as it can be told. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -258,6 +259,30 @@ static void test_field_of_no_contact(void **state UNUSED)
     grove_finish(&g);
 }
 
+/* Where files are not opened ("ro"), a record that could not be asked for just then had one byte,
+ * also for whoever was reading it: the kernel ended the file there, and what was read was cut off
+ * without a word. */
+static void test_cut_off_by_a_refusal(void **state UNUSED)
+{
+    for (int no_open = 0; no_open <= 1; no_open++) {
+        struct grove g;
+        desk_log();
+        grove_init(&g, &(struct grove_options){.ttl_ms = TTL, .kernel = true, .no_open = no_open});
+        desk_fill(&g.w);
+        assert_int_equal(grove_path(&g, PATH), 0);
+        uint64_t ino = g.attr.ino;
+        world_advance(&g.w, TTL + 1);
+        g.w.status = 403, g.w.body = "{}";
+        assert_int_equal(grove_getattr(&g, ino), no_open ? -EACCES : 0);
+        if (!no_open)
+            assert_int_equal(g.attr.size, 1);
+        /* A name still has an inode, which can tell its reason. */
+        assert_int_equal(grove_path(&g, PATH), 0);
+        g.w.status = 0;
+        grove_finish(&g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_put_back_of_another),
         cmocka_unit_test(test_late_429),
         cmocka_unit_test(test_field_of_no_contact),
+        cmocka_unit_test(test_cut_off_by_a_refusal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
