@@ -150,10 +150,9 @@ static int open_to_write(struct tree *t, struct op *op, struct node n, struct tr
         return r == -ENOENT ? 0 : r;
     bool anew = flags & O_TRUNC;
     file->append = flags & O_APPEND;
-    if (anew)
-        r = write_base(t, op, n, &file->base);
-    else
-        file->base = strdup(rec->text);
+    if (!anew && !(file->base = strdup(rec->text)))
+        return -ENOMEM;
+    r = write_base(t, op, n, anew ? &file->base : &file->earlier);
     if (r == 0 && !file->base)
         r = -ENOMEM;
     if (r != 0)
@@ -288,6 +287,7 @@ void tree_close(struct tree *t, struct tree_file *file)
     save_unref(file->job);
     buf_finish(&file->data);
     free(file->base);
+    free(file->earlier);
     free(file->text);
     free(file);
 }

@@ -7,8 +7,8 @@
 
 /* ---- open files ---- */
 
-void tree_read(const struct tree_file *file, size_t offset, size_t size, const char **ret,
-               size_t *ret_len)
+static void text_of(const struct tree_file *file, size_t offset, size_t size, const char **ret,
+                    size_t *ret_len)
 {
     const struct buf *data = file->scratch ? &file->scratch->text
                              : file->write ? &file->data
@@ -17,6 +17,24 @@ void tree_read(const struct tree_file *file, size_t offset, size_t size, const c
     const char *text = data ? data->data : file->text;
     *ret = text ? text + from : NULL; /* nothing was written yet */
     *ret_len = MIN(size, len - from);
+}
+
+void tree_read(struct tree_file *file, size_t offset, size_t size, const char **ret,
+               size_t *ret_len)
+{
+    file->read = true;
+    text_of(file, offset, size, ret, ret_len);
+}
+
+/* Whoever has not read this file, and leaves nothing of what stood in it, replaces what it has read
+ * before: "r+", write, truncate to what was written. */
+static void replaced(struct tree_file *file)
+{
+    if (!file->earlier || file->read || file->over < file->data.len)
+        return;
+    free(file->base);
+    file->base = file->earlier;
+    file->earlier = NULL;
 }
 
 /* The buffer that is written to, with room for `size` bytes. */
@@ -75,6 +93,9 @@ int tree_file_write(struct tree *t, struct op *op, struct tree_file *file, const
         return op_fail(op, r, "it is too large to be kept: nothing was sent");
     if (len)
         memcpy(data->data + offset, bytes, len);
+    if (offset <= file->over)
+        file->over = MAX(file->over, end);
+    replaced(file);
     touched(t, op, file);
     return 0;
 }
@@ -88,7 +109,7 @@ int tree_file_truncate(struct tree *t, struct op *op, struct tree_file *file, ui
     /* Whoever begins with an empty file replaces what it has read before, not what stood in this
      * one. */
     char *base = NULL;
-    bool anew = size == 0 && !file->scratch;
+    bool anew = size == 0 && !file->scratch && !file->read;
     r = anew ? write_base(t, op, node_from_ino(file->ino), &base) : 0;
     if (r != 0)
         return r;
@@ -101,6 +122,7 @@ int tree_file_truncate(struct tree *t, struct op *op, struct tree_file *file, ui
         free(file->base);
         file->base = base;
     }
+    replaced(file);
     touched(t, op, file);
     return 0;
 }
@@ -175,7 +197,9 @@ static int sync_begin(struct tree *t, struct op *op, struct tree_file *file)
     const char *text;
     size_t len;
     struct target target = target_of(file);
-    tree_read(file, 0, SIZE_MAX, &text, &len);
+    text_of(file, 0, SIZE_MAX, &text, &len);
+    free(file->earlier);
+    file->earlier = NULL;
     int r = write_begin(t, op, &target, text, len, file->scratch ? NULL : file->base);
     if (r > 0)
         return r;
@@ -262,7 +286,7 @@ static void keep_last(struct tree *t, const struct tree_file *file, const char *
 {
     const char *text;
     size_t len;
-    tree_read(file, 0, SIZE_MAX, &text, &len);
+    text_of(file, 0, SIZE_MAX, &text, &len);
     save_keep(t->store, path ? path : "", file->writer, text, len, why);
 }
 

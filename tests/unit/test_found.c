@@ -259,6 +259,41 @@ static void test_field_of_no_contact(void **state UNUSED)
     grove_finish(&g);
 }
 
+/* A script reads a record, opens it anew with "r+", writes its text over the old one and cuts off
+ * the rest. That was taken for a change of what stood in the file by then: a tag that somebody had
+ * put on the contact meanwhile was taken off again, and their value replaced unseen. */
+static void test_written_over(void **state UNUSED)
+{
+    static const char *const mine[] = {CONTACT("fr", "\"Graz\"", ""),
+                                       CONTACT("fr", "\"Graz\"", VIP)};
+    for (int conflict = 0; conflict <= 1; conflict++)
+        for (int reads = 0; reads <= 1; reads++) {
+            struct grove g;
+            struct tree_file *file;
+            const char *text;
+            size_t len;
+            init(&g);
+            world_put(&g.w, RES_CONTACT, CONTACT("en", "\"Graz\"", ""));
+            int first = g.caller, second = grove_process(&g);
+            assert_int_equal(grove_read(&g, PATH), 0);
+            world_put(&g.w, RES_CONTACT, conflict ? CONTACT("de", "\"Graz\"", VIP) : BASE);
+            world_advance(&g.w, TTL + 1);
+            g.caller = second;
+            assert_int_equal(grove_read(&g, PATH), 0);
+            g.caller = first;
+            assert_int_equal(grove_open_path(&g, PATH, O_RDWR, &file), 0);
+            if (reads) /* then it has seen it */
+                tree_read(file, 0, SIZE_MAX, &text, &len);
+            assert_int_equal(grove_write_at(&g, file, mine[reads], 0), 0);
+            assert_int_equal(grove_truncate(&g, file, strlen(mine[reads])), 0);
+            int r = grove_sync(&g, file);
+            assert_int_equal(r, conflict && !reads ? -ESTALE : 0);
+            check_sent(&g.w, r ? "" : "PATCH /api/contacts/5 {\"locale\":\"fr\"}\n");
+            tree_close(g.tree, file);
+            grove_finish(&g);
+        }
+}
+
 /* Where files are not opened ("ro"), a record that could not be asked for just then had one byte,
  * also for whoever was reading it: the kernel ended the file there, and what was read was cut off
  * without a word. */
@@ -295,6 +330,7 @@ int main(void)
         cmocka_unit_test(test_put_back_of_another),
         cmocka_unit_test(test_late_429),
         cmocka_unit_test(test_field_of_no_contact),
+        cmocka_unit_test(test_written_over),
         cmocka_unit_test(test_cut_off_by_a_refusal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

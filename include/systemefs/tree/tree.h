@@ -116,6 +116,9 @@ struct tree_file {
     struct scratch *scratch;
     struct buf data;            /* what a writer has */
     char *base;                 /* JSON */
+    char *earlier;              /* what the process had opened before; or NULL */
+    bool read;                  /* by way of this file: then it is a change of what stood here */
+    size_t over;                /* bytes from the beginning that were written over */
     pid_t writer;               /* process that wrote last */
     struct save *job;           /* the last one begun */
     struct api_failure verdict; /* of the last save, while nothing new was written */
@@ -132,7 +135,7 @@ void tree_file_attr(struct tree *t, const struct tree_file *file, struct tree_at
  * kernel has been told since that there is another. */
 int tree_read_closed(struct tree *t, struct op *op, uint64_t ino, struct buf *out);
 /* The bytes at `offset`; they live until the next call. */
-void tree_read(const struct tree_file *file, size_t offset, size_t size, const char **ret,
+void tree_read(struct tree_file *file, size_t offset, size_t size, const char **ret,
                size_t *ret_len);
 int tree_file_write(struct tree *t, struct op *op, struct tree_file *file, const char *bytes,
                     size_t len, uint64_t offset);
