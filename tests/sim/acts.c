@@ -166,6 +166,32 @@ static void act_save_twice(struct person *p)
     free(e.text);
 }
 
+/* r+ of a script, that writes the new text over the old one and cuts off the rest, or begins with
+ * that. */
+static void act_save_cut(struct person *p)
+{
+    struct edit e;
+    int fd = -1, r = 0;
+    bool first = rng_below(&p->rng, 2);
+    if (edit_begin(p, &e))
+        fd = sys_open(p, e.path, O_RDWR);
+    if (fd >= 0) {
+        size_t len = strlen(e.text);
+        deed_asked(p, e.deed);
+        r = first ? sys_ftruncate(p, fd, 0) : 0;
+        r = r == 0 ? sys_write(p, fd, e.text, len, 0) : r;
+        r = r == 0 && !first ? sys_ftruncate(p, fd, len) : r;
+        e.deed->excused = r != 0;
+        e.deed->written = r == 0;
+        if (r == 0)
+            think(p);
+        int closed = sys_close(p, fd);
+        deed_told(p, e.deed, r ? r : closed);
+        look_at(p, e.deed);
+    }
+    free(e.text);
+}
+
 /* The writer has given its descriptor away, and whoever closes it last has written nothing: nobody
  * hears the verdict, and the text is sent, or kept. */
 static void act_give_away(struct person *p)
@@ -383,7 +409,7 @@ static void act_rm(struct person *p)
 {
     struct entity *e = server_any(p->sim, RES_CONTACT, &p->rng, false);
     p->process = SHELL;
-    if (!e)
+    if (!e || p->sim->plan->cursors_must_exist)
         return;
     struct deed *d = deed_new(p, DEED_REMOVE, RES_CONTACT, e->id);
     record_path(e, ".json", d->path);
@@ -460,47 +486,69 @@ static const struct {
     const char *name;
     void (*run)(struct person *p);
     unsigned weight;
+    bool changes; /* "ro": the kernel would refuse it */
 } acts[] = {
-    {"cat", act_cat, 12},
-    {"less", act_less, 4},
-    {"cat a field", act_cat_field, 4},
-    {"cat by e-mail", act_cat_email, 3},
-    {"ls", act_ls, 5},
-    {"grep", act_grep, 4},
-    {"ls below", act_ls_parts, 4},
-    {"refresh", act_refresh, 2},
-    {"save in place", act_save_in_place, 8},
-    {"save twice", act_save_twice, 3},
-    {"give away", act_give_away, 2},
-    {"vim", act_vim, 6},
-    {"vim, copy", act_vim_copy, 3},
-    {"save by rename", act_save_by_rename, 6},
-    {"echo", act_echo, 6},
-    {"echo a field", act_echo_field, 6},
-    {"rename a tag", act_rename_tag, 2},
-    {"mkdir", act_mkdir, 4},
-    {"new file", act_new_file, 4},
-    {"rm", act_rm, 4},
-    {"tag", act_tag, 6},
-    {"drafts", act_drafts, 4},
+    {"cat", act_cat, 12, false},
+    {"less", act_less, 4, false},
+    {"cat a field", act_cat_field, 4, false},
+    {"cat by e-mail", act_cat_email, 3, false},
+    {"cat by name", act_cat_name, 4, false},
+    {"ls", act_ls, 5, false},
+    {"grep", act_grep, 4, false},
+    {"ls below", act_ls_parts, 4, false},
+    {"ls names", act_ls_names, 2, false},
+    {"attributes", act_xattrs, 2, false},
+    {"refresh", act_refresh, 2, false},
+    {"save in place", act_save_in_place, 8, true},
+    {"save twice", act_save_twice, 3, true},
+    {"save and cut", act_save_cut, 3, true},
+    {"give away", act_give_away, 2, true},
+    {"vim", act_vim, 6, true},
+    {"vim, copy", act_vim_copy, 3, true},
+    {"save by rename", act_save_by_rename, 6, true},
+    {"echo", act_echo, 6, true},
+    {"echo a field", act_echo_field, 6, true},
+    {"rename a tag", act_rename_tag, 2, true},
+    {"mkdir", act_mkdir, 4, true},
+    {"new file", act_new_file, 4, true},
+    {"rm", act_rm, 4, true},
+    {"tag", act_tag, 6, true},
+    {"join", act_join, 3, true},
+    {"leave", act_leave, 2, true},
+    {"cancel", act_cancel, 1, true},
+    {"touch", act_touch, 2, true},
+    {"drafts", act_drafts, 4, true},
 };
+
+static size_t draw_act(struct person *p)
+{
+    unsigned sum = 0;
+    bool all = !p->sim->plan->ro;
+    for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
+        sum += all || !acts[i].changes ? acts[i].weight : 0;
+    uint64_t n = rng_below(&p->rng, sum);
+    for (size_t i = 0;; i++) {
+        unsigned weight = all || !acts[i].changes ? acts[i].weight : 0;
+        if (n < weight)
+            return i;
+        n -= weight;
+    }
+}
 
 void act_run(struct person *p)
 {
-    unsigned sum = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
-        sum += acts[i].weight;
-    uint64_t n = rng_below(&p->rng, sum);
-    size_t i = 0;
-    for (; n >= acts[i].weight; i++)
-        n -= acts[i].weight;
-    sim_trace(p->sim, "p%u begins: %s (event %u)", p->number, acts[i].name, p->act.index);
-    acts[i].run(p);
-    sim_trace(p->sim, "p%u ends: %s", p->number, acts[i].name);
+    size_t i = p->inspects ? 0 : draw_act(p);
+    const char *name = p->inspects ? "the last look" : acts[i].name;
+    sim_trace(p->sim, "p%u begins: %s (event %u)", p->number, name, p->act.index);
+    if (p->inspects)
+        inspect_run(p);
+    else
+        acts[i].run(p);
+    sim_trace(p->sim, "p%u ends: %s", p->number, name);
     p->pins[0] = p->pins[1] = 0;
     for (int fd = 0; fd < SIM_FDS; fd++)
         if (p->fds[fd].used && p->fds[fd].life == p->sim->life)
-            sim_fail(p->sim, "the act '%s' leaves a file open", acts[i].name);
+            sim_fail(p->sim, "the act '%s' leaves a file open", name);
         else
             p->fds[fd].used = false;
 }

@@ -31,3 +31,12 @@ void act_ls_parts(struct person *p);
 void act_less(struct person *p);
 void act_cat_email(struct person *p);
 void act_refresh(struct person *p);
+
+/* relate.c */
+void act_join(struct person *p);
+void act_leave(struct person *p);
+void act_cancel(struct person *p);
+void act_touch(struct person *p);
+void act_xattrs(struct person *p);
+void act_cat_name(struct person *p);
+void act_ls_names(struct person *p);

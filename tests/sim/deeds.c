@@ -125,6 +125,67 @@ static bool target_of(const struct flight *f, struct target *ret)
     return false;
 }
 
+/* A relation that is made, or ended; a subscription that is cancelled: which deed it can be. */
+static struct deed *relation_of(struct sim *s, const struct flight *f, bool sent)
+{
+    static const struct {
+        enum http_method method;
+        enum deed_kind kind;
+        enum resource res;
+        const char *path, *behind; /* the id */
+    } rows[] = {
+        {HTTP_POST, DEED_JOIN, RES_ENROLLMENT, "/api/school/courses/", "/enrollments"},
+        {HTTP_POST, DEED_JOIN, RES_MEMBERSHIP, "/api/community/communities/", "/memberships"},
+        {HTTP_DELETE, DEED_LEAVE, RES_ENROLLMENT, "/api/school/enrollments/", ""},
+        {HTTP_DELETE, DEED_LEAVE, RES_MEMBERSHIP, "/api/community/memberships/", ""},
+        {HTTP_POST, DEED_CANCEL, RES_SUBSCRIPTION, "/api/payment/subscriptions/", "/cancel"},
+    };
+    struct deed *found = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char id[RESOURCE_ID_TEXT_MAX + 1] = "", contact[RESOURCE_ID_TEXT_MAX + 1] = "";
+        const char *at = strstr(f->url, rows[i].path);
+        const char *about = f->body ? strstr(f->body, "\"contactId\":") : NULL;
+        if (f->method != rows[i].method || !at)
+            continue;
+        at += strlen(rows[i].path);
+        snprintf(id, sizeof(id), "%.*s", (int)strcspn(at, "/"), at);
+        if (strcmp(at + strlen(id), rows[i].behind) != 0)
+            continue;
+        if (about)
+            sscanf(about, "\"contactId\":%64[0-9]", contact);
+        for (size_t k = 0; k < s->deed_count; k++) {
+            struct deed *d = s->deeds[k];
+            bool join = d->kind == DEED_JOIN;
+            if (d->kind != rows[i].kind || d->res != rows[i].res ||
+                strcmp(d->id, join ? contact : id) != 0 || (join && strcmp(d->item, id) != 0))
+                continue;
+            /* A DELETE may go out twice. */
+            bool once = d->kind != DEED_LEAVE;
+            if (sent ? d->state == DEED_ASKED && (!once || d->reached < d->attempts)
+                     : d->reached > d->executed || !once)
+                found = d;
+        }
+    }
+    return found;
+}
+
+static void check_relation(struct sim *s, const struct flight *f)
+{
+    struct deed *d = relation_of(s, f, true);
+    if (!d) {
+        sim_fail(s, "%s %s %s: nobody meant that, or not so often", http_method_name(f->method),
+                 f->url, f->body ? f->body : "");
+        return;
+    }
+    d->reached++;
+    const struct entity *e = server_find(s, d->res, d->id);
+    bool safe = d->kind != DEED_LEAVE;
+    for (size_t i = 0; e && !safe && i < e->version_count; i++)
+        safe = on_disk(s, "trash/", e->versions[i].pretty);
+    if (!safe)
+        sim_fail(s, "DELETE %s, and its content is not in the trash", f->url);
+}
+
 /* Whether every text that is sent is one that somebody has typed. */
 static bool only_typed(struct json body)
 {
@@ -266,7 +327,7 @@ void check_sent(struct sim *s, struct flight *f)
     struct deed *d;
     char item[RESOURCE_ID_TEXT_MAX + 1] = "";
     if (!target_of(f, &to)) {
-        sim_fail(s, "%s %s: nobody meant that", http_method_name(f->method), f->url);
+        check_relation(s, f);
     } else if (to.below[0]) {
         bool in = f->method == HTTP_POST;
         if (in && f->body)
@@ -291,8 +352,13 @@ void check_executed(struct sim *s, struct flight *f, int status)
     struct target to;
     const char *text = f->body;
     struct deed *d;
-    if (!target_of(f, &to) || (status >= 300 && status != 404))
+    if (status >= 300 && status != 404)
         return;
+    if (!target_of(f, &to)) {
+        if ((d = relation_of(s, f, false)))
+            d->executed++;
+        return;
+    }
     if (f->method == HTTP_DELETE && !to.below[0]) {
         for (size_t i = 0; i < s->deed_count; i++)
             if (s->deeds[i]->kind == DEED_REMOVE && strcmp(s->deeds[i]->id, to.id) == 0)
@@ -311,8 +377,11 @@ void check_executed(struct sim *s, struct flight *f, int status)
 static void check_deed(struct sim *s, const struct deed *d)
 {
     bool needed = d->kind == DEED_EDIT || d->kind == DEED_CREATE;
-    if (d->state != DEED_TOLD)
+    bool relation = d->kind == DEED_JOIN || d->kind == DEED_LEAVE || d->kind == DEED_CANCEL;
+    if (d->state != DEED_TOLD || (d->result == 0 && s->plan->dry_run))
         return;
+    if (d->result == 0 && !d->executed && relation)
+        sim_fail(s, "%s: success was told, and the server has not done it", d->path);
     if (d->result == 0 && !d->executed && (needed || d->kind == DEED_REMOVE)) {
         const struct entity *e = server_find(s, d->res, d->id);
         if (needed || (e && entity_now(e)))

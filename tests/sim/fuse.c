@@ -157,6 +157,63 @@ static int run_readdir(struct call *c)
     return r;
 }
 
+static char *memdup(const char *bytes, size_t len)
+{
+    char *copy = malloc(len);
+    assert_non_null(copy);
+    return memcpy(copy, bytes, len);
+}
+
+/* Of a file that was not opened. */
+static int run_read(struct call *c)
+{
+    struct buf text;
+    buf_init(&text, TREE_TEXT_MAX);
+    int r = tree_read_closed(tree_of(c), &c->op, c->ino, &text);
+    if (r == 0) {
+        size_t at = MIN((size_t)c->offset, text.len);
+        c->len = MIN(c->size, text.len - at);
+        c->bytes = c->len ? memdup(text.data + at, c->len) : NULL;
+    }
+    buf_finish(&text);
+    return r;
+}
+
+static int run_setattr(struct call *c)
+{
+    struct tree *t = tree_of(c);
+    int r = 0;
+    if (c->sets_size && c->file && c->file->write && !tree_takes_commands(c->ino))
+        r = tree_file_truncate(t, &c->op, c->file, c->offset);
+    else if (c->sets_size)
+        r = tree_truncate(t, &c->op, c->ino, c->offset);
+    else
+        tree_set_mtime(t, c->ino, clock_wall_ns(&c->person->sim->w.clock.clock));
+    return r ? r : run_getattr(c);
+}
+
+static int xattr_there(struct call *c, int r, struct buf *value)
+{
+    if (r == 0)
+        c->bytes = buf_take(value, &c->len);
+    buf_finish(value);
+    return r;
+}
+
+static int run_getxattr(struct call *c)
+{
+    struct buf value;
+    buf_init(&value, SIM_TEXT_MAX);
+    return xattr_there(c, tree_getxattr(tree_of(c), &c->op, c->ino, c->target, &value), &value);
+}
+
+static int run_listxattr(struct call *c)
+{
+    struct buf names;
+    buf_init(&names, SIM_TEXT_MAX);
+    return xattr_there(c, tree_listxattr(tree_of(c), &c->op, c->ino, &names), &names);
+}
+
 static const struct {
     const char *name;
     int (*run)(struct call *c);
@@ -178,6 +235,10 @@ static const struct {
     [CALL_SYMLINK] = {"symlink", run_symlink, true},
     [CALL_OPENDIR] = {"opendir", run_opendir, false},
     [CALL_READDIR] = {"readdir", run_readdir, false},
+    [CALL_READ] = {"read", run_read, true},
+    [CALL_SETATTR] = {"setattr", run_setattr, true},
+    [CALL_GETXATTR] = {"getxattr", run_getxattr, true},
+    [CALL_LISTXATTR] = {"listxattr", run_listxattr, true},
 };
 
 /* ---- life ---- */

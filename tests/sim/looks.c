@@ -38,11 +38,14 @@ char *read_fd(struct person *p, int fd)
     char *text = calloc(1, FILE_MAX + 1);
     size_t len = 0;
     ssize_t n = 1;
+    bool all = rng_below(&p->rng, 2);
     assert_non_null(text);
+    p->pieces = 0;
     while (n > 0 && len < FILE_MAX) {
-        size_t piece = 1 + rng_below(&p->rng, rng_below(&p->rng, 2) ? 4000 : 100);
-        n = sys_read(p, fd, len, MIN(piece, FILE_MAX - len), text + len);
+        size_t piece = 1 + rng_below(&p->rng, rng_below(&p->rng, 2) ? 1000 : 100);
+        n = sys_read(p, fd, len, all ? FILE_MAX - len : MIN(piece, FILE_MAX - len), text + len);
         len += n > 0 ? (size_t)n : 0;
+        p->pieces += n > 0;
         if (n > 0 && rng_below(&p->rng, 4) == 0)
             think(p);
     }
@@ -81,7 +84,7 @@ char *read_record(struct person *p, struct entity *e)
         free(text);
         return NULL;
     }
-    check_read(s, e, text, strlen(text), began, began_ms);
+    check_read(s, e, text, strlen(text), began, began_ms, p->pieces);
     return text;
 }
 
@@ -89,6 +92,8 @@ void act_cat(struct person *p)
 {
     struct entity *e =
         rng_below(&p->rng, 4) ? any_contact(p) : server_any(p->sim, RES_TAG, &p->rng, true);
+    struct entity *many = rng_below(&p->rng, 2) ? long_any(p->sim, &p->rng) : NULL;
+    e = many ? many : e;
     p->process = SHELL;
     if (e)
         free(read_record(p, e));
@@ -123,16 +128,22 @@ void add_name(void *data, const struct entry *entry)
     snprintf(n->names[n->count++], sizeof(*n->names), "%.63s", entry->name);
 }
 
+#define GREP_MAX 24 /* files; enough for some to be put ahead */
+
 static void list_records(struct person *p, bool read_some)
 {
     struct sim *s = p->sim;
     struct names n = {0};
     int64_t began_ms = sim_now(s);
+    uint64_t began = ++s->tick;
     size_t room = 1 + rng_below(&p->rng, rng_below(&p->rng, 2) ? 4 : 40);
+    if (s->plan->bulk)
+        room *= 10;
     int r = sys_list(p, "contacts", room, add_name, &n);
     if (r == 0)
-        check_list(s, n.names, n.count, began_ms);
-    for (size_t i = 0; r == 0 && read_some && i < n.count && i < 12; i++) {
+        check_list(s, n.names, n.count, began, began_ms);
+    size_t from = n.count > GREP_MAX ? rng_below(&p->rng, n.count - GREP_MAX) : 0;
+    for (size_t i = from; r == 0 && read_some && i < n.count && i < from + GREP_MAX; i++) {
         char id[64];
         snprintf(id, sizeof(id), "%.*s", (int)strcspn(n.names[i], "."), n.names[i]);
         struct entity *e = server_find(s, RES_CONTACT, id);
@@ -189,10 +200,11 @@ void act_less(struct person *p)
     while (n > 0 && len < FILE_MAX) {
         n = sys_read(p, fd, len, SIM_PAGE, text + len);
         len += n > 0 ? (size_t)n : 0;
+        p->pieces = 2;
         person_sleep(p, 1 + (int64_t)rng_below(&p->rng, 1500));
     }
     if (sys_close(p, fd) == 0 && n == 0 && record)
-        check_read(s, e, text, len, began, began_ms);
+        check_read(s, e, text, len, began, began_ms, p->pieces);
 }
 
 /* By its own name: a symlink. */
@@ -211,7 +223,7 @@ void act_cat_email(struct person *p)
     int fd = sys_open(p, path, O_RDONLY);
     char *text = fd >= 0 ? read_fd(p, fd) : NULL;
     if (fd >= 0 && sys_close(p, fd) == 0 && text)
-        check_read(p->sim, e, text, strlen(text), began, began_ms);
+        check_read(p->sim, e, text, strlen(text), began, began_ms, p->pieces);
     free(text);
 }
 
@@ -224,6 +236,14 @@ void act_refresh(struct person *p)
     if (e) /* so that there is something to be had anew */
         free(read_record(p, e));
     person_sleep(p, 1 + (int64_t)rng_below(&p->rng, 2000));
+    if (s->plan->ro) { /* SIGHUP */
+        if (s->alive && !s->over) {
+            s->refreshed = ++s->tick;
+            s->refreshed_ms = sim_now(s);
+            tree_refresh_all(s->tree);
+        }
+        return;
+    }
     int fd = sys_open(p, ".systemefs/ctl", O_WRONLY | O_TRUNC);
     if (fd < 0)
         return;

@@ -68,7 +68,7 @@ static void watch(void)
 /* ---- runs ---- */
 
 struct sums {
-    uint64_t seeds, steps, calls, requests, changes, reads, crashes;
+    uint64_t seeds, steps, calls, requests, changes, reads, listings, pushes, crashes;
 };
 
 static void tell_failure(const struct plan *plan, const struct options *o, const char *failure)
@@ -111,6 +111,8 @@ static bool run_seed(uint64_t seed, const struct options *o, struct sums *sums)
     sums->requests += s.requests;
     sums->changes += s.changes;
     sums->reads += s.reads;
+    sums->listings += s.listings;
+    sums->pushes += s.pushes;
     sums->crashes += s.crashes;
     char failure[SHRINK_TEXT];
     snprintf(failure, sizeof(failure), "%s", s.failure);
@@ -193,10 +195,12 @@ int main(int argc, char **argv)
     for (uint64_t seed = o.first; seed <= o.last && failed < 10; seed++)
         failed += !run_seed(seed, &o, &sums);
     printf("%llu seeds, %llu steps: %llu requests of the kernel, %llu of the API (%llu changes), "
-           "%llu reads compared, %llu crashes; %llu seeds failed\n",
+           "%llu reads and %llu listings compared, %llu texts put ahead, %llu crashes; %llu seeds "
+           "failed\n",
            (unsigned long long)sums.seeds, (unsigned long long)sums.steps,
            (unsigned long long)sums.calls, (unsigned long long)sums.requests,
            (unsigned long long)sums.changes, (unsigned long long)sums.reads,
+           (unsigned long long)sums.listings, (unsigned long long)sums.pushes,
            (unsigned long long)sums.crashes, (unsigned long long)failed);
     /* As cmocka says it: tools/tally.py counts it. */
     if (failed)

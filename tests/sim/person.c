@@ -164,6 +164,19 @@ void people_begin(struct sim *s, const struct event *event)
     p->sleeps_until_ms = 0;
 }
 
+void people_inspect(struct sim *s)
+{
+    const struct event event = {.seed = s->plan->seed};
+    for (unsigned i = 0; i < SIM_PEOPLE; i++)
+        assert_false(s->people[i].busy);
+    struct person *p = &s->people[0];
+    p->rng = (struct rng){.state = event.seed};
+    p->act = event;
+    p->busy = p->inspects = true;
+    p->life = s->life;
+    p->sleeps_until_ms = 0;
+}
+
 static bool runnable(const struct person *p)
 {
     return p->busy && !p->call.posted && !p->call.waiting &&

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define LONG_ONE_IN 40 /* runs: such a one takes as long as ten others */
+
 static const struct {
     const char *name;
     unsigned weight;
@@ -34,6 +36,22 @@ static int64_t draw_wait(struct rng *rng)
     return (int64_t)rng_below(rng, ranges[rng_below(rng, ARRAY_SIZE(ranges))]);
 }
 
+/* An account that is listed in parts. */
+static void make_long(struct plan *p, struct rng *rng)
+{
+    static const unsigned jobs[] = {3, 8, 8, 16};
+    p->bulk = 2000 + (unsigned)rng_below(rng, 2500);
+    p->ids = (enum id_pattern)rng_below(rng, IDS_COUNT);
+    p->page_max = 0;
+    p->jobs = jobs[rng_below(rng, ARRAY_SIZE(jobs))];
+    p->ignores_order = rng_below(rng, 3) == 0;
+    p->cursors_must_exist = rng_below(rng, 4) == 0;
+    if (p->quota_limit)
+        p->quota_limit *= 10;
+    if (p->ttl_ms < 10000 && rng_below(rng, 3)) /* else every reader walks through all of it */
+        p->ttl_ms = 10000;
+}
+
 void plan_make(struct plan *p, uint64_t seed, size_t count)
 {
     static const int64_t ttls[] = {0, 1000, 10000, 60000, 60000};
@@ -56,6 +74,12 @@ void plan_make(struct plan *p, uint64_t seed, size_t count)
         p->quota_limit = 6 + (int64_t)rng_below(&rng, 40);
         p->quota_window_ms = 10000 + (int64_t)rng_below(&rng, 50000);
     }
+    if (rng_below(&rng, LONG_ONE_IN) == 0)
+        make_long(p, &rng);
+    uint64_t mount = rng_below(&rng, 24);
+    p->ro = mount < 4;
+    p->dry_run = mount == 4;
+    p->gateway = rng_below(&rng, 4) == 0;
     p->events = calloc(count + 1, sizeof(*p->events));
     assert_non_null(p->events);
     bool fine = rng_below(&rng, 5) == 0; /* nothing goes wrong: what must hold then is more */
@@ -83,8 +107,12 @@ void plan_finish(struct plan *p)
 void plan_print(const struct plan *p)
 {
     printf("seed %llu: %zu events, ttl %lld ms, timeout %lld ms, %u jobs, %u contacts, pages of "
-           "%zu, quota %lld in %lld ms\n",
+           "%zu, quota %lld in %lld ms, %u more, %s%s%s\n",
            (unsigned long long)p->seed, p->count, (long long)p->ttl_ms, (long long)p->timeout_ms,
            p->jobs, p->contacts, p->page_max, (long long)p->quota_limit,
-           (long long)p->quota_window_ms);
+           (long long)p->quota_window_ms, p->bulk,
+           p->ro        ? "ro"
+           : p->dry_run ? "dry_run"
+                        : "rw",
+           p->gateway ? ", gateway" : "", p->cursors_must_exist ? ", strange cursors" : "");
 }

@@ -57,7 +57,9 @@ void driver_start(struct sim *s)
                                     .observer_data = s->journal};
     assert_int_equal(net_create(&net, &s->net), 0);
     const struct api_options api = {.net = s->net,
+                                    .gateway = p->gateway,
                                     .api_url = WORLD_API_URL,
+                                    .ctrl_url = p->gateway ? WORLD_CTRL_URL : NULL,
                                     .key = "a-key-of-the-simulation"};
     assert_int_equal(api_create(&api, &s->api), 0);
     assert_int_equal(shelf_create(&s->disk, clock, &s->shelf), 0);
@@ -71,7 +73,8 @@ void driver_start(struct sim *s)
                                         .replacing = tree_store_replacing,
                                         .data = &s->tree,
                                         .shelf = s->shelf,
-                                        .access_type = "full_access"};
+                                        .access_type = "full_access",
+                                        .dry_run = p->dry_run};
     assert_int_equal(store_create(&store, &s->store), 0);
     const struct tree_options tree = {.store = s->store,
                                       .api = s->api,
@@ -82,7 +85,8 @@ void driver_start(struct sim *s)
                                       .umask = 077,
                                       .ttl_ms = p->ttl_ms,
                                       .url = WORLD_API_URL,
-                                      .mode_name = "direct",
+                                      .mode_name = p->gateway ? "gateway" : "direct",
+                                      .no_open = p->ro && p->ttl_ms > 0,
                                       .shelf = s->shelf,
                                       .delete_limit = p->delete_limit};
     assert_int_equal(tree_create(&tree, &s->tree), 0);
@@ -156,7 +160,7 @@ static void turn(struct sim *s)
         check_caps(s);
 }
 
-static int64_t next_ms(const struct sim *s)
+static int64_t next_ms(struct sim *s)
 {
     int64_t next = MIN(MIN(people_next_ms(s), kernel_next_ms(s)), wire_next_ms(s));
     if (s->alive)
@@ -253,6 +257,16 @@ static void begin_event(struct sim *s, const struct event *e)
     }
 }
 
+/* Until nobody does anything any more. */
+static void rest(struct sim *s, const char *too_long)
+{
+    for (int64_t end = sim_now(s) + 3600000; people_busy(s) && !s->failure[0];) {
+        if (sim_now(s) > end)
+            sim_fail(s, "%s", too_long);
+        run_until(s, MIN(next_ms(s), sim_now(s) + 60000));
+    }
+}
+
 static void play(struct sim *s, const bool *keep)
 {
     const struct plan *p = s->plan;
@@ -271,13 +285,13 @@ static void play(struct sim *s, const bool *keep)
     wire_calm(s);
     disk_calm(s);
     s->die_at_disk = s->die_at_send = 0;
-    for (int64_t end = sim_now(s) + 3600000; people_busy(s) && !s->failure[0];) {
-        if (sim_now(s) > end)
-            sim_fail(s, "people have waited for an hour in fine weather");
-        run_until(s, MIN(next_ms(s), sim_now(s) + 60000));
-    }
+    rest(s, "people have waited for an hour in fine weather");
     if (!s->failure[0])
         run_until(s, sim_now(s) + 3 * p->timeout_ms + 1000);
+    if (!s->failure[0]) {
+        people_inspect(s);
+        rest(s, "the last look takes an hour");
+    }
     if (!s->failure[0])
         check_finish(s);
 }

@@ -39,12 +39,15 @@ char *record_value(const char *text, const char *member)
 
 /* ---- history ---- */
 
+static uint64_t entity_key(enum resource res, const char *id)
+{
+    const uint64_t parts[] = {res, hash_bytes(id, strlen(id))};
+    return hash_bytes(parts, sizeof(parts));
+}
+
 struct entity *server_find(struct sim *s, enum resource res, const char *id)
 {
-    for (size_t i = 0; i < s->entity_count; i++)
-        if (s->entities[i]->res == res && strcmp(s->entities[i]->id, id) == 0)
-            return s->entities[i];
-    return NULL;
+    return map_get(&s->by_id, entity_key(res, id));
 }
 
 static struct entity *entity_of(struct sim *s, enum resource res, const char *id)
@@ -53,10 +56,13 @@ static struct entity *entity_of(struct sim *s, enum resource res, const char *id
     if (e)
         return e;
     e = calloc(1, sizeof(*e));
-    s->entities = realloc(s->entities, (s->entity_count + 1) * sizeof(*s->entities));
+    if (s->entity_count % 64 == 0)
+        s->entities = realloc(s->entities, (s->entity_count + 64) * sizeof(*s->entities));
     assert_true(e && s->entities);
     *e = (struct entity){.res = res, .born_ms = sim_now(s), .gone_ms = SIM_NEVER};
+    e->bulk = res == RES_CONTACT && s->plan->bulk && strtoull(id, NULL, 10) > 100;
     snprintf(e->id, sizeof(e->id), "%s", id);
+    assert_int_equal(map_put(&s->by_id, entity_key(res, id), e), 0);
     return s->entities[s->entity_count++] = e;
 }
 
@@ -76,25 +82,22 @@ static void add_version(struct sim *s, struct entity *e, const char *text)
     v->pretty = pretty_of(text, &v->pretty_len);
 }
 
-/* Compares the account with what was known of it. */
-static void note_changes(struct sim *s)
+void server_note(struct sim *s)
 {
+    s->compared++;
     for (enum resource res = 0; res < RES_COUNT; res++) {
         const struct world_table *t = &s->w.tables[res];
         for (size_t i = 0; i < t->count; i++) {
             struct entity *e = entity_of(s, res, t->rows[i].id);
             const struct version *v = entity_now(e);
+            e->met = s->compared;
             if (!v || strcmp(v->text, t->rows[i].text) != 0)
                 add_version(s, e, t->rows[i].text);
         }
     }
     for (size_t i = 0; i < s->entity_count; i++) {
         struct entity *e = s->entities[i];
-        const struct world_table *t = &s->w.tables[e->res];
-        bool there = false;
-        for (size_t k = 0; k < t->count && !there; k++)
-            there = strcmp(t->rows[k].id, e->id) == 0;
-        if (there || !entity_now(e))
+        if (e->met == s->compared || !entity_now(e))
             continue;
         end_version(s, e);
         e->gone_ms = sim_now(s);
@@ -107,7 +110,7 @@ struct entity *server_any(struct sim *s, enum resource res, struct rng *rng, boo
     struct entity *found = NULL;
     for (size_t i = 0; i < s->entity_count; i++) {
         struct entity *e = s->entities[i];
-        if (e->res == res && entity_now(e) && e->permanent == permanent &&
+        if (e->res == res && !e->bulk && entity_now(e) && e->permanent == permanent &&
             rng_below(rng, ++count) == 0)
             found = e;
     }
@@ -169,13 +172,19 @@ void server_execute(struct sim *s, struct flight *f)
                                              .body = f->body,
                                              .body_len = f->body ? strlen(f->body) : 0};
     struct scripted_answer answer = {0};
+    /* A cache on the way that does not look at what is behind the question mark. */
+    char *question = f->fate == FATE_PAGE ? strchr(f->url, '?') : NULL;
+    if (question)
+        *question = '\0';
     world_respond(&s->w, &request, &answer);
+    if (question)
+        *question = '?';
     f->status = answer.status ? answer.status : 200;
     f->answer = answer.body ? strdup(answer.body) : NULL;
     ++s->tick;
     sim_trace(s, "#%llu executed: %d", (unsigned long long)f->number, f->status);
     if (f->method != HTTP_GET) {
-        note_changes(s);
+        server_note(s);
         check_executed(s, f, f->status);
     }
     note_seen(s, f);
@@ -202,7 +211,7 @@ static void other_sends(struct sim *s, enum http_method method, const char *path
     sim_trace(s, "another tool: %s %s %s: %d", http_method_name(method), path, body ? body : "",
               answer.status);
     free(copy);
-    note_changes(s);
+    server_note(s);
 }
 
 void server_other(struct sim *s, struct rng *rng)
@@ -213,6 +222,10 @@ void server_other(struct sim *s, struct rng *rng)
     char path[SIM_PATH], body[256];
     unsigned long long n = rng_next(rng) % 100000;
     uint64_t what = rng_below(rng, 10);
+    if (s->plan->bulk && rng_below(rng, 4)) {
+        long_burst(s, rng);
+        return;
+    }
     if (!e || !tag)
         return;
     snprintf(path, sizeof(path), "/api/contacts/%s", e->id);
@@ -226,7 +239,7 @@ void server_other(struct sim *s, struct rng *rng)
     } else if (what < 6) {
         snprintf(body, sizeof(body), "{\"email\":\"other%llu@example.org\"}", n);
         other_sends(s, HTTP_POST, "/api/contacts", body);
-    } else if (what < 7 && !e->permanent) {
+    } else if (what < 7 && !e->permanent && !s->plan->cursors_must_exist) {
         other_sends(s, HTTP_DELETE, path, NULL);
     } else if (what < 8) {
         snprintf(path, sizeof(path), "/api/contacts/%s/tags", e->id);
@@ -248,6 +261,8 @@ void server_other(struct sim *s, struct rng *rng)
 
 void server_init(struct sim *s)
 {
+    map_init(&s->by_id);
+    long_fill(s);
     for (unsigned i = 1; i <= s->plan->contacts; i++)
         world_putf(&s->w, RES_CONTACT,
                    "{\"id\":%u,\"email\":\"c%u@example.com\",\"locale\":\"en\",\"fields\":["
@@ -260,12 +275,13 @@ void server_init(struct sim *s)
     world_put(&s->w, RES_FIELD, "{\"slug\":\"first_name\",\"fieldName\":\"First name\"}");
     world_put(&s->w, RES_COURSE, "{\"id\":11,\"name\":\"Knots\"}");
     world_put(&s->w, RES_COMMUNITY, "{\"id\":31,\"name\":\"Sailors\"}");
+    world_put(&s->w, RES_SUBSCRIPTION, "{\"id\":51,\"contact\":{\"id\":2},\"status\":\"active\"}");
     s->w.page_max = s->plan->page_max;
     s->w.later_ms = s->plan->later_ms;
-    note_changes(s);
+    server_note(s);
     for (size_t i = 0; i < s->entity_count; i++) {
         struct entity *e = s->entities[i];
-        e->permanent = e->res != RES_CONTACT || strtoul(e->id, NULL, 10) % 2 == 0;
+        e->permanent = e->res != RES_CONTACT || (!e->bulk && strtoul(e->id, NULL, 10) % 2 == 0);
     }
 }
 
@@ -282,5 +298,6 @@ void server_finish(struct sim *s)
         free(e);
     }
     free(s->entities);
+    map_finish(&s->by_id);
     world_account_finish(&s->w);
 }

@@ -4,9 +4,12 @@
  *   main    seeds, options                   plan    a seed -> a world and a list of events
  *   run     the loop; the driver's life      shrink  the shortest list that still fails
  *   wire    requests on their way, weather   server  what is executed, and the history of it
- *   kernel  dentries, attributes, pages      syscalls, fuse   what is made of a system call
- *   person  people as coroutines             looks, acts   what they do
+ *   long    an account of thousands          kernel  dentries, attributes, what it is told
+ *   pages   reading, the page cache          dirs    listing, the kernel's cache of names
+ *   syscalls, fuse   what is made of a system call
+ *   person  people as coroutines             looks, acts, relate   what they do
  *   check   what people may see              deeds   what they meant, and what became of it
+ *   inspect the last look, at an account that has come to rest
  *   disk    the state directory
  *
  * The driver is the real one (net, api, store, tree, shelf); the account and its honest server are
@@ -69,6 +72,12 @@ struct plan {
     size_t page_max;
     int64_t quota_limit, quota_window_ms; /* 0: none */
     int64_t later_ms;
+    /* how it is mounted */
+    bool ro, dry_run, gateway;
+    /* an account that is listed in parts: so many contacts more, and how its server takes that */
+    unsigned bulk;
+    enum id_pattern { IDS_DENSE, IDS_LOOSE, IDS_CLUSTERS, IDS_LEAP, IDS_COUNT } ids;
+    bool ignores_order, cursors_must_exist;
     struct event *events;
     size_t count;
 };
@@ -101,6 +110,8 @@ struct entity {
     enum resource res;
     char id[RESOURCE_ID_TEXT_MAX + 1];
     bool permanent; /* nobody removes it */
+    bool bulk;      /* one of thousands */
+    uint64_t met;   /* the last time that the account was compared */
     int64_t born_ms, gone_ms;
     struct version *versions;
     size_t version_count;
@@ -112,7 +123,16 @@ struct entity {
 
 /* ---- what people did ---- */
 
-enum deed_kind { DEED_EDIT, DEED_CREATE, DEED_REMOVE, DEED_TAG, DEED_UNTAG };
+enum deed_kind {
+    DEED_EDIT,
+    DEED_CREATE,
+    DEED_REMOVE,
+    DEED_TAG,
+    DEED_UNTAG,
+    DEED_JOIN,   /* a contact becomes a member of a course or community */
+    DEED_LEAVE,  /* such a relation is removed */
+    DEED_CANCEL, /* a subscription */
+};
 enum deed_state { DEED_BEGUN, DEED_ASKED, DEED_TOLD, DEED_CUT };
 
 /* A change that a person means. What it writes has a token in it that nothing else has. */
@@ -158,6 +178,7 @@ enum fate {
     FATE_CUT,       /* executed, and only a part of the text comes */
     FATE_SHAPE,     /* executed; JSON of another shape */
     FATE_REDIRECT,
+    FATE_PAGE, /* a page is asked for, and the first one comes; all else is fine */
     FATE_COUNT,
 };
 
@@ -229,6 +250,10 @@ enum call_kind {
     CALL_SYMLINK,
     CALL_OPENDIR,
     CALL_READDIR,
+    CALL_READ, /* of a file that was not opened */
+    CALL_SETATTR,
+    CALL_GETXATTR,
+    CALL_LISTXATTR,
     CALL_KIND_COUNT,
 };
 
@@ -252,7 +277,7 @@ struct call {
     struct tree_file *file;
     struct tree_dir *dir;
     uint64_t ticket, attr_version;
-    bool written, posted, waiting;
+    bool written, posted, waiting, sets_size;
     unsigned replies;
     int64_t began_ms;
     /* the reply */
@@ -260,14 +285,31 @@ struct call {
     bool negative;
     struct tree_attr attr;
     char target[SIM_PATH];
+    char *bytes; /* of a read, or an attribute; the caller's */
+    size_t len;
     struct entry *entries;
     size_t entry_count, room;
 };
 
 struct dentry {
+    size_t index;         /* in kernel.dentries */
     uint64_t parent, ino; /* ino 0: there is no such name */
     char name[NAME_MAX + 1];
     int64_t until_ms;
+};
+
+/* The names of a directory, as fs/fuse/readdir.c keeps them. */
+struct names_cache {
+    struct cached_name {
+        char *name;
+        uint64_t cookie;
+    } * names;
+    size_t count, cap;
+    uint64_t pos;      /* behind the last one */
+    bool cached, lost; /* whole; its pages are gone */
+    uint64_t version;
+    int64_t mtime_ns; /* of the directory, when it was begun */
+    uint64_t changes;
 };
 
 struct inode {
@@ -279,26 +321,37 @@ struct inode {
     char *pages;
     bool *have;
     size_t page_count;
-    unsigned opens;
+    unsigned reads;   /* READs under way: its pages are locked */
+    uint64_t changes; /* of names in it, by the kernel's own doing */
+    struct names_cache listed;
 };
 
 struct news {
     int64_t due_ms;
-    uint64_t ticket, ino; /* ticket 0: of a name */
-    char name[NAME_MAX + 1];
+    uint64_t ticket, ino;
+    char name[NAME_MAX + 1]; /* in that directory; "": the inode itself */
+    char *text;              /* that its pages are to hold; NULL: what they hold goes */
+    size_t len;
+};
+
+/* What it is told comes in order, on two ways of their own. */
+enum { LANE_INODES, LANE_NAMES, LANES };
+struct lane {
+    struct news *news;
+    size_t count, cap;
+    int64_t last_due_ms;
 };
 
 struct kernel {
     struct tree_kernel tree;
     struct wait_queue queue;
-    struct dentry *dentries;
+    struct dentry **dentries;
     size_t dentry_count, dentry_cap;
     struct inode **inodes;
     size_t inode_count, inode_cap;
-    struct news *news;
-    size_t news_count, news_cap;
+    struct map by_name, by_ino;
+    struct lane lanes[LANES];
     uint64_t tickets, done, attr_version;
-    int64_t last_due_ms;
     uint64_t truncated; /* tick of the last O_TRUNC */
 };
 
@@ -306,7 +359,7 @@ struct fd {
     bool used, direct, writes;
     unsigned life;
     uint64_t ino;
-    struct tree_file *file;
+    struct tree_file *file; /* NULL: it was not opened, as the mount is "ro" */
 };
 #define SIM_FDS  8
 #define SIM_PINS 2
@@ -321,7 +374,8 @@ struct person {
     uint64_t pins[SIM_PINS]; /* inodes that a system call holds from one request to the next */
     struct rng rng;          /* of the act */
     struct event act;
-    bool busy;
+    bool busy, inspects;
+    unsigned pieces; /* in which it has read a file */
     int64_t sleeps_until_ms;
     void *coroutine;
     uint64_t cut; /* tick of the last request that a crash took its answer from */
@@ -339,6 +393,9 @@ struct sim {
     struct person people[SIM_PEOPLE];
     struct entity **entities;
     size_t entity_count;
+    struct map by_id;   /* entities */
+    uint64_t compared;  /* how often the account was */
+    int64_t changed_ms; /* when it changed last behind the driver's back */
     struct deed **deeds;
     size_t deed_count;
 
@@ -368,7 +425,7 @@ struct sim {
     char at[128]; /* the event during which it failed */
 
     /* figures */
-    uint64_t steps, calls, requests, changes, reads, crashes;
+    uint64_t steps, calls, requests, changes, reads, listings, pushes, crashes;
 };
 
 /* Runs a plan. False: sim->failure says why not. The events are those of `keep` (a bit for each),
@@ -404,6 +461,8 @@ void server_other(struct sim *s, struct rng *rng);
 struct entity *server_find(struct sim *s, enum resource res, const char *id);
 /* Of a contact or tag that is there now; NULL: none. */
 struct entity *server_any(struct sim *s, enum resource res, struct rng *rng, bool permanent);
+/* The account has changed: compares it with what was known of it. */
+void server_note(struct sim *s);
 static inline const struct version *entity_now(const struct entity *e)
 {
     const struct version *v = e->version_count ? &e->versions[e->version_count - 1] : NULL;
@@ -411,6 +470,13 @@ static inline const struct version *entity_now(const struct entity *e)
 }
 /* The value of a member, or of a pair, as compact JSON; NULL: none. To be freed. */
 char *record_value(const char *text, const char *member);
+
+/* long */
+void long_fill(struct sim *s);
+/* Other tools remove, make and change many of the many. */
+void long_burst(struct sim *s, struct rng *rng);
+/* One of the many; NULL: there are none. */
+struct entity *long_any(struct sim *s, struct rng *rng);
 
 /* disk */
 void disk_init(struct sim *s);
@@ -421,7 +487,7 @@ void disk_calm(struct sim *s);
 void kernel_init(struct sim *s);
 void kernel_finish(struct sim *s); /* the mount is gone: everything is dropped */
 bool kernel_turn(struct sim *s);
-int64_t kernel_next_ms(const struct sim *s);
+int64_t kernel_next_ms(struct sim *s);
 void kernel_forget(struct sim *s, struct rng *rng);
 int sys_stat(struct person *p, const char *path, struct tree_attr *ret);
 int sys_open(struct person *p, const char *path, int flags); /* a descriptor */
@@ -435,6 +501,12 @@ int sys_unlink(struct person *p, const char *path);
 int sys_rmdir(struct person *p, const char *path);
 int sys_rename(struct person *p, const char *from, const char *to);
 int sys_link(struct person *p, const char *from, const char *to);
+int sys_truncate(struct person *p, const char *path, size_t size);
+int sys_ftruncate(struct person *p, int fd, size_t size);
+int sys_touch(struct person *p, const char *path); /* chmod, chown, utimens */
+/* Of an attribute: its value, with a NUL, to be freed; NULL: `*ret` says why not. `name` NULL: all
+ * names, each with a NUL. */
+char *sys_xattr(struct person *p, const char *path, const char *name, int *ret);
 typedef void sys_entry_fn(void *data, const struct entry *entry);
 /* All of a directory, `room` entries a request. */
 int sys_list(struct person *p, const char *path, size_t room, sys_entry_fn *each, void *data);
@@ -448,6 +520,8 @@ void call_cut(struct call *c); /* the mount is gone */
 void people_init(struct sim *s);
 void people_finish(struct sim *s);
 void people_begin(struct sim *s, const struct event *event);
+/* The first of them looks at everything, when the others have gone. */
+void people_inspect(struct sim *s);
 bool people_turn(struct sim *s);
 bool people_busy(const struct sim *s);
 int64_t people_next_ms(const struct sim *s);
@@ -455,18 +529,22 @@ void person_wait_call(struct person *p); /* posts p->call, returns when it is an
 void person_sleep(struct person *p, int64_t ms);
 int person_thread(const struct person *p);
 void act_run(struct person *p);
+void inspect_run(struct person *p);
 
 /* check */
 struct deed *deed_new(struct person *p, enum deed_kind kind, enum resource res, const char *id);
 void deed_asked(struct person *p, struct deed *d);
 void deed_told(struct person *p, struct deed *d, int result);
 void check_call(struct sim *s, const struct call *c);
+/* `pieces`: system calls that it took. */
 void check_read(struct sim *s, struct entity *e, const char *bytes, size_t len, uint64_t began,
-                int64_t began_ms);
+                int64_t began_ms, unsigned pieces);
 void check_size(struct sim *s, struct entity *e, uint64_t size, uint64_t began);
 void check_missing(struct sim *s, struct entity *e, int result);
 void check_value(struct sim *s, struct entity *e, const char *slug, const char *text);
-void check_list(struct sim *s, char (*names)[64], size_t count, int64_t began_ms);
+void check_list(struct sim *s, char (*names)[64], size_t count, uint64_t began, int64_t began_ms);
+/* What was read by the name that the record had then. */
+void check_named(struct sim *s, const struct entity *e, const char *name, int64_t began_ms);
 /* The deed whose token is in the text. */
 struct deed *deed_in(struct sim *s, const char *text);
 void check_sent(struct sim *s, struct flight *f);
@@ -475,6 +553,11 @@ void check_deeds(struct sim *s);
 /* A text that was saved, and whose verdict nobody hears. */
 void check_unheard(struct sim *s, struct deed *d);
 void check_caps(struct sim *s);
+/* What the driver hears may take so long until the kernel has heard it, where nobody waits. */
+static inline int64_t sim_settle_ms(const struct sim *s)
+{
+    return s->plan->ro ? s->plan->kernel_ms + 20 : 0;
+}
 void check_finish(struct sim *s);
 void check_cut(struct sim *s); /* the process dies */
 void check_unmounted(struct sim *s, bool down);

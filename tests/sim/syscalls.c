@@ -11,10 +11,7 @@
 
 #define LINKS_MAX 8
 
-/* How a name is looked up. */
-enum { ANEW = 1 }; /* what is known of it does not count (LOOKUP_REVAL, _EXCL, _RENAME_TARGET) */
-
-static struct call *call_new(struct person *p, enum call_kind kind, uint64_t ino, const char *name)
+struct call *call_new(struct person *p, enum call_kind kind, uint64_t ino, const char *name)
 {
     struct call *c = &p->call;
     *c = (struct call){.person = p, .kind = kind, .ino = ino};
@@ -23,7 +20,7 @@ static struct call *call_new(struct person *p, enum call_kind kind, uint64_t ino
 }
 
 /* A mount that is gone by the time that the reply is read has not replied. */
-static int call(struct person *p)
+int call_wait(struct person *p)
 {
     unsigned life = p->sim->life;
     person_wait_call(p);
@@ -47,7 +44,7 @@ static int lookup(struct person *p, uint64_t parent, const char *name, int how,
         }
     }
     struct call *c = call_new(p, CALL_LOOKUP, parent, name);
-    int r = call(p);
+    int r = call_wait(p);
     if (r != 0 || c->negative)
         dentry_drop(s, parent, name);
     if (r != 0)
@@ -105,8 +102,8 @@ static void join(const char *path, const char *target, char out[SIM_PATH])
 }
 
 /* With symlinks followed; `path` is what they lead to afterwards. */
-static int walk_through(struct person *p, char path[SIM_PATH], int how, uint64_t *parent,
-                        char last[NAME_MAX + 1], struct tree_attr *ret)
+int walk_through(struct person *p, char path[SIM_PATH], int how, uint64_t *parent,
+                 char last[NAME_MAX + 1], struct tree_attr *ret)
 {
     for (int i = 0; i < LINKS_MAX; i++) {
         int r = walk(p, path, how, parent, last, ret);
@@ -114,7 +111,7 @@ static int walk_through(struct person *p, char path[SIM_PATH], int how, uint64_t
             return r;
         p->pins[1] = ret->ino;
         call_new(p, CALL_READLINK, ret->ino, "");
-        r = call(p);
+        r = call_wait(p);
         if (r != 0)
             return r;
         join(path, p->call.target, path);
@@ -133,7 +130,7 @@ int sys_stat(struct person *p, const char *path, struct tree_attr *ret)
         const struct inode *i = r == 0 ? inode_find(s, ret->ino) : NULL;
         if (r == 0 && i && sim_now(s) >= i->attr_until_ms && i->attr.attr_valid_ms >= 0) {
             struct call *c = call_new(p, CALL_GETATTR, ret->ino, "");
-            r = call(p);
+            r = call_wait(p);
             if (r == 0) {
                 inode_update(s, &c->attr, c->attr_version);
                 *ret = c->attr;
@@ -178,6 +175,17 @@ static int fd_new(struct person *p, struct call *c, uint64_t ino)
     return -EMFILE;
 }
 
+/* Of a file that the driver is not told of: its pages are kept. */
+static int fd_closed(struct person *p, uint64_t ino)
+{
+    for (int i = 0; i < SIM_FDS; i++)
+        if (!p->fds[i].used) {
+            p->fds[i] = (struct fd){.used = true, .life = p->sim->life, .ino = ino};
+            return i;
+        }
+    return -EMFILE;
+}
+
 static int open_once(struct person *p, const char *path, int flags, int how)
 {
     struct sim *s = p->sim;
@@ -189,20 +197,26 @@ static int open_once(struct person *p, const char *path, int flags, int how)
     unsigned life = s->life;
     if (r == 0 && (flags & O_EXCL))
         return -EEXIST;
+    if (r == 0 && s->plan->ro && s->plan->ttl_ms > 0) { /* OPEN was answered ENOSYS */
+        if (S_ISDIR(attr.mode))
+            return -EISDIR;
+        return flags & (O_WRONLY | O_RDWR) ? -EROFS : fd_closed(p, attr.ino);
+    }
     if (r == 0) {
         struct call *c = call_new(p, CALL_OPEN, attr.ino, "");
         c->flags = flags;
-        r = call(p);
+        r = call_wait(p);
         return r == 0 && s->life == life ? fd_new(p, c, attr.ino) : r ? r : -ENOTCONN;
     }
     if (r != -ENOENT || !(flags & O_CREAT) || !parent)
         return r;
     struct call *c = call_new(p, CALL_CREATE, parent, last);
     c->flags = flags;
-    r = call(p);
+    r = call_wait(p);
     if (r != 0 || s->life != life)
         return r ? r : -ENOTCONN;
     kernel_entry(s, parent, last, &c->attr, c->attr_version);
+    dir_changed(s, parent);
     return fd_new(p, c, c->attr.ino);
 }
 
@@ -212,67 +226,10 @@ int sys_open(struct person *p, const char *path, int flags)
     return r == -ESTALE ? open_once(p, path, flags, ANEW) : r;
 }
 
-static struct fd *fd_of(struct person *p, int fd)
+struct fd *fd_of(struct person *p, int fd)
 {
     struct fd *f = fd >= 0 && fd < SIM_FDS && p->fds[fd].used ? &p->fds[fd] : NULL;
     return f && f->life == p->sim->life && p->sim->alive ? f : NULL;
-}
-
-/* One page, from the driver if need be. */
-static void read_page(struct inode *i, const struct fd *f, size_t page)
-{
-    if (page >= i->page_count) {
-        i->pages = realloc(i->pages, (page + 1) * SIM_PAGE);
-        i->have = realloc(i->have, (page + 1) * sizeof(*i->have));
-        assert_true(i->pages && i->have);
-        for (; i->page_count <= page; i->page_count++)
-            i->have[i->page_count] = false;
-    }
-    if (i->have[page])
-        return;
-    const char *bytes;
-    size_t len;
-    tree_read(f->file, page * SIM_PAGE, SIM_PAGE, &bytes, &len);
-    memset(i->pages + page * SIM_PAGE, 0, SIM_PAGE);
-    memcpy(i->pages + page * SIM_PAGE, bytes, len);
-    i->have[page] = true;
-    if (len < SIM_PAGE && page * SIM_PAGE + len < i->size)
-        i->size = page * SIM_PAGE + len; /* fuse_read_update_size() */
-}
-
-ssize_t sys_read(struct person *p, int fd, size_t offset, size_t size, char *out)
-{
-    struct sim *s = p->sim;
-    struct fd *f = fd_of(p, fd);
-    const char *bytes;
-    size_t len;
-    if (!f)
-        return -ENOTCONN;
-    if (f->direct) {
-        tree_read(f->file, offset, size, &bytes, &len);
-        memcpy(out, bytes, len);
-        return (ssize_t)len;
-    }
-    struct inode *i = inode_find(s, f->ino);
-    assert_non_null(i);
-    if (sim_now(s) >= i->attr_until_ms) {
-        struct call *c = call_new(p, CALL_GETATTR, f->ino, "");
-        c->file = f->file;
-        int r = call(p);
-        f = fd_of(p, fd);
-        if (r != 0 || !f)
-            return r ? r : -ENOTCONN;
-        i = inode_update(s, &c->attr, c->attr_version);
-    }
-    /* The attributes were overtaken by a notification, and dropped: it is as the O_TRUNC left it. */
-    if (i->cut)
-        s->kernel.truncated = ++s->tick;
-    len = offset < i->size ? MIN(size, i->size - offset) : 0;
-    for (size_t at = offset; at < offset + len; at = (at / SIM_PAGE + 1) * SIM_PAGE)
-        read_page(i, f, at / SIM_PAGE);
-    len = offset < i->size ? MIN(len, i->size - offset) : 0;
-    memcpy(out, i->pages ? i->pages + offset : "", len);
-    return (ssize_t)len;
 }
 
 int sys_write(struct person *p, int fd, const char *text, size_t len, size_t offset)
@@ -287,7 +244,7 @@ int sys_write(struct person *p, int fd, const char *text, size_t len, size_t off
     c->data = text;
     c->size = len;
     c->offset = offset;
-    int r = call(p);
+    int r = call_wait(p);
     struct inode *i = inode_find(p->sim, p->fds[fd].ino);
     if (r == 0 && i) {
         i->size = MAX(i->size, offset + len);
@@ -305,7 +262,7 @@ static int sync_call(struct person *p, int fd, enum call_kind kind)
         return 0; /* noflush */
     struct call *c = call_new(p, kind, f->ino, "");
     c->file = f->file;
-    return call(p);
+    return call_wait(p);
 }
 
 int sys_fsync(struct person *p, int fd)
@@ -322,9 +279,9 @@ int sys_close(struct person *p, int fd)
 {
     int r = sync_call(p, fd, CALL_FLUSH);
     struct fd *f = fd_of(p, fd);
-    if (f)
+    if (f && f->file)
         tree_close(p->sim->tree, f->file); /* release */
-    else
+    else if (!f)
         r = -ENOTCONN;
     p->fds[fd].used = false;
     return r;
@@ -342,9 +299,11 @@ int sys_mkdir(struct person *p, const char *path)
     if (r != -ENOENT)
         return r == 0 ? -EEXIST : r;
     struct call *c = call_new(p, CALL_MKDIR, parent, last);
-    r = call(p);
-    if (r == 0)
+    r = call_wait(p);
+    if (r == 0) {
         kernel_entry(p->sim, parent, last, &c->attr, c->attr_version);
+        dir_changed(p->sim, parent);
+    }
     return r;
 }
 
@@ -359,9 +318,11 @@ static int remove_name(struct person *p, const char *path, enum call_kind kind)
     if (S_ISDIR(attr.mode) != (kind == CALL_RMDIR))
         return kind == CALL_RMDIR ? -ENOTDIR : -EISDIR;
     call_new(p, kind, parent, last);
-    r = call(p);
+    r = call_wait(p);
     if (r == 0 || r == -ENOENT)
         dentry_drop(p->sim, parent, last);
+    if (r == 0)
+        dir_changed(p->sim, parent);
     return r;
 }
 
@@ -394,7 +355,7 @@ int sys_rename(struct person *p, const char *from, const char *to)
     struct call *c = call_new(p, CALL_RENAME, parent, name);
     c->other = new_parent;
     snprintf(c->data_name, sizeof(c->data_name), "%s", new_name);
-    r = call(p);
+    r = call_wait(p);
     if (r != 0)
         return r;
     const struct dentry *d = dentry_find(s, parent, name);
@@ -404,6 +365,8 @@ int sys_rename(struct person *p, const char *from, const char *to)
     else
         dentry_drop(s, new_parent, new_name);
     dentry_drop(s, parent, name);
+    dir_changed(s, parent);
+    dir_changed(s, new_parent);
     if (i)
         i->attr_until_ms = sim_now(s);
     return 0;
@@ -424,59 +387,84 @@ int sys_link(struct person *p, const char *from, const char *to)
         return r == 0 ? -EEXIST : r;
     struct call *c = call_new(p, CALL_LINK, parent, last);
     c->other = attr.ino;
-    r = call(p);
-    if (r == 0)
+    r = call_wait(p);
+    if (r == 0) {
         kernel_entry(p->sim, parent, last, &c->attr, c->attr_version);
+        dir_changed(p->sim, parent);
+    }
     return r;
 }
 
-/* ---- directories ---- */
+/* ---- attributes ---- */
 
-int sys_list(struct person *p, const char *path, size_t room, sys_entry_fn *each, void *data)
+static int set_attr(struct person *p, uint64_t ino, struct tree_file *file, bool size, uint64_t to)
 {
     struct sim *s = p->sim;
+    struct call *c = call_new(p, CALL_SETATTR, ino, "");
+    c->file = file;
+    c->sets_size = size;
+    c->offset = to;
+    int r = call_wait(p);
+    struct inode *i = r == 0 ? inode_update(s, &c->attr, c->attr_version) : NULL;
+    if (i && size)
+        pages_drop(i);
+    /* As after an O_TRUNC: what the kernel cuts off, it cuts off for all who read. */
+    if (size)
+        s->kernel.truncated = ++s->tick;
+    return r;
+}
+
+static int set_attr_by_path(struct person *p, const char *path, bool size, uint64_t to)
+{
+    char at[SIM_PATH], last[NAME_MAX + 1];
+    uint64_t parent;
+    struct tree_attr attr;
+    if (p->sim->plan->ro)
+        return -EROFS;
+    for (int how = AS_KNOWN; how <= ANEW; how++) {
+        snprintf(at, sizeof(at), "%s", path);
+        int r = walk_through(p, at, how, &parent, last, &attr);
+        if (r == 0)
+            r = S_ISDIR(attr.mode) ? -EISDIR : set_attr(p, attr.ino, NULL, size, to);
+        if (r != -ESTALE)
+            return r;
+    }
+    return -ESTALE;
+}
+
+int sys_truncate(struct person *p, const char *path, size_t size)
+{
+    return set_attr_by_path(p, path, true, size);
+}
+
+int sys_touch(struct person *p, const char *path)
+{
+    return set_attr_by_path(p, path, false, 0);
+}
+
+int sys_ftruncate(struct person *p, int fd, size_t size)
+{
+    struct fd *f = fd_of(p, fd);
+    return f ? set_attr(p, f->ino, f->file, true, size) : -ENOTCONN;
+}
+
+char *sys_xattr(struct person *p, const char *path, const char *name, int *ret)
+{
     char at[SIM_PATH], last[NAME_MAX + 1];
     uint64_t parent;
     struct tree_attr attr;
     snprintf(at, sizeof(at), "%s", path);
-    int r = walk_through(p, at, 0, &parent, last, &attr);
-    if (r == 0) {
-        call_new(p, CALL_OPENDIR, attr.ino, "");
-        r = call(p);
+    *ret = walk_through(p, at, AS_KNOWN, &parent, last, &attr);
+    if (*ret != 0)
+        return NULL;
+    struct call *c = call_new(p, name ? CALL_GETXATTR : CALL_LISTXATTR, attr.ino, "");
+    snprintf(c->target, sizeof(c->target), "%s", name ? name : "");
+    *ret = call_wait(p);
+    char *value = c->bytes;
+    c->bytes = NULL;
+    if (*ret != 0) {
+        free(value);
+        return NULL;
     }
-    if (r != 0)
-        return r;
-    struct tree_dir *dir = p->call.dir;
-    unsigned life = s->life;
-    struct entry *entries = calloc(room, sizeof(*entries));
-    assert_non_null(entries);
-    uint64_t cookie = 0;
-    for (size_t count = 1; r == 0 && count > 0;) {
-        struct call *c = call_new(p, CALL_READDIR, attr.ino, "");
-        c->dir = dir;
-        c->offset = cookie;
-        c->entries = entries;
-        c->room = room;
-        r = call(p);
-        if (s->life != life)
-            r = -ENOTCONN;
-        count = r == 0 ? c->entry_count : 0;
-        for (size_t i = 0; i < count; i++) {
-            const struct entry *e = &entries[i];
-            bool dots = e->name[0] == '.' && strspn(e->name, ".") == strlen(e->name);
-            if (e->attr.attr_valid_ms >= 0 && !dots)
-                kernel_entry(s, attr.ino, e->name, &e->attr, c->attr_version);
-            cookie = e->cookie;
-            if (!dots)
-                each(data, e);
-        }
-        if (count && rng_below(&p->rng, 4) == 0)
-            person_sleep(p, (int64_t)rng_below(&p->rng, 500));
-        if (s->life != life)
-            r = -ENOTCONN;
-    }
-    free(entries);
-    if (s->life == life && s->alive)
-        tree_closedir(s->tree, dir);
-    return r;
+    return value;
 }

@@ -31,6 +31,7 @@ static const struct {
     [FATE_CUT] = {"executed, cut off", NET_OK, 0, true, true},
     [FATE_SHAPE] = {"executed, another shape", NET_OK, 0, true, true},
     [FATE_REDIRECT] = {"302", NET_OK, 302, true, false},
+    [FATE_PAGE] = {"the first page", NET_OK, 0, true, true},
 };
 
 /* ---- weather ---- */
@@ -49,7 +50,9 @@ static const struct {
     {"hanging", FATE_BIT(HANG_BEFORE) | FATE_BIT(HANG_AFTER), 40, 20, 200},
     {"ill", FATE_BIT(500) | FATE_BIT(503) | FATE_BIT(504_AFTER), 50, 10, 80},
     {"throttling", FATE_BIT(429) | FATE_BIT(429_BARE), 40, 0, 40},
-    {"lying", FATE_BIT(GARBAGE) | FATE_BIT(CUT) | FATE_BIT(SHAPE) | FATE_BIT(REDIRECT), 30, 0, 40},
+    {"lying",
+     FATE_BIT(GARBAGE) | FATE_BIT(CUT) | FATE_BIT(SHAPE) | FATE_BIT(REDIRECT) | FATE_BIT(PAGE), 30,
+     0, 40},
     {"everything", ~FATE_BIT(FINE), 25, 10, 100},
 };
 
@@ -144,6 +147,8 @@ static void plan_flight(struct sim *s, struct flight *f, int64_t timeout_ms)
     struct weather *w = &s->wire.weather;
     struct rng rng = rng_of(s, f->method, f->url);
     f->fate = draw_fate(w, &rng);
+    if (f->fate == FATE_PAGE && !strchr(f->url, '?'))
+        f->fate = FATE_FINE;
     int64_t latency = 1 + (int64_t)rng_below(&rng, (uint64_t)w->latency_ms);
     if (rng_below(&rng, 100) < w->slow_percent)
         latency += (int64_t)rng_below(&rng, (uint64_t)s->plan->timeout_ms);
@@ -238,6 +243,9 @@ static void *wire_start(struct transport *t, const struct http_request *request,
     s->changes += f->method != HTTP_GET;
     sim_trace(s, "#%llu %s %s%s%s: %s", (unsigned long long)f->number, http_method_name(f->method),
               f->url, f->body ? " " : "", f->body ? f->body : "", fates[f->fate].name);
+    if (f->method != HTTP_GET && (s->plan->ro || s->plan->dry_run))
+        sim_fail(s, "%s %s is sent by a mount that changes nothing", http_method_name(f->method),
+                 f->url);
     if (f->over_quota)
         sim_fail(s, "request %llu is sent although the driver was told that none is left",
                  (unsigned long long)f->number);
@@ -335,7 +343,7 @@ static void note_delivered(struct sim *s, const struct flight *f, const struct h
     if (!r->failure && f->told_left >= 0 &&
         f->sent_ms >= w->window_end_ms - s->plan->quota_window_ms)
         w->told = true;
-    if (!well || f->status >= 300)
+    if (!(well || f->fate == FATE_PAGE) || r->failure || f->status >= 300)
         return;
     for (size_t i = 0; i < f->seen_count; i++) {
         bool listed = f->seen_count > 1 || strchr(f->url, '?');
@@ -345,7 +353,7 @@ static void note_delivered(struct sim *s, const struct flight *f, const struct h
                                                     .delivered_ms = sim_now(s),
                                                     .change = f->method != HTTP_GET,
                                                     .listed = listed,
-                                                    .prompt = f->prompt});
+                                                    .prompt = f->prompt && well});
         if (listed)
             w->last_page_ms[f->seen[i].entity->res] = sim_now(s);
     }
