@@ -121,14 +121,15 @@ static void around_ended(struct fetch *f, const struct api_answer *answer)
         return;
     }
 
-    uint64_t low = UINT64_MAX, high = 0, met = 0;
+    uint64_t low = UINT64_MAX, high = 0, met = 0, last = f->key;
     bool inside = true;
     for (size_t i = 0; i < answer->count; i++) {
         uint64_t key = store_key(s, f->res, answer->items[i].id);
         low = MIN(low, key);
         high = MAX(high, key);
         met += key == f->key;
-        inside = inside && (f->ascending ? key >= f->key : key <= f->key);
+        inside = inside && (f->ascending ? key >= last : key <= last);
+        last = key;
     }
     if (f->ascending && !inside)
         scan->ascending_broken = true;
@@ -137,7 +138,8 @@ static void around_ended(struct fetch *f, const struct api_answer *answer)
     scan->hits = 0;
     if (met)
         return;
-    /* Everything in the page lies behind it, as asked: had it existed, it would be the first. An
+    /* Everything in the page lies behind it, in the order that was asked for: had it existed, it
+     * would be the first. Another page may come, of a cache that does not look at the question. An
      * empty page proves nothing: a server may answer one to a cursor that it does not know. Nor
      * does a page of a part: it may have left that. */
     if (inside && answer->count && f->listing->filter < 0)

@@ -318,6 +318,29 @@ static void test_cut_off_by_a_refusal(void **state UNUSED)
     }
 }
 
+/* Records that are read one after the other are asked for by the page. Another page than that came,
+ * the first one, as from a cache that does not look at the question: all of it lay behind the
+ * record, so that was taken to be gone. */
+static void test_first_page_around(void **state UNUSED)
+{
+    struct world w;
+    world_init(&w, &(struct world_options){.ttl_ms = TTL});
+    world_fill(&w, RES_CONTACT, 1, 13);
+    for (const char *const *id = (const char *const[]){"1", "2", "3", NULL}; *id; id++)
+        assert_int_equal(world_record(&w, RES_CONTACT, *id), 0);
+    /* The fourth is asked for with its page, unless that was so for the third. */
+    world_asked(&w);
+    w.status = 200;
+    w.body = "{\"items\":[{\"id\":13},{\"id\":12},{\"id\":11}],\"hasMore\":true}";
+    world_advance(&w, TTL + 1);
+    assert_int_equal(world_record(&w, RES_CONTACT, "4"), -EBADMSG);
+    assert_non_null(strstr(world_asked(&w), "order=asc"));
+    w.status = 0;
+    world_advance(&w, STORE_REPEAT_MS + 1);
+    assert_int_equal(world_record(&w, RES_CONTACT, "4"), 0);
+    world_finish(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_field_of_no_contact),
         cmocka_unit_test(test_written_over),
         cmocka_unit_test(test_cut_off_by_a_refusal),
+        cmocka_unit_test(test_first_page_around),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
