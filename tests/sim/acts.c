@@ -520,18 +520,25 @@ static const struct {
     {"drafts", act_drafts, 4, true},
 };
 
+/* In a crowd most people look. */
+static unsigned weight_of(struct person *p, size_t i)
+{
+    const struct plan *plan = p->sim->plan;
+    if (acts[i].changes)
+        return plan->ro ? 0 : acts[i].weight;
+    return acts[i].weight * (plan->crowded ? 4 : 1);
+}
+
 static size_t draw_act(struct person *p)
 {
     unsigned sum = 0;
-    bool all = !p->sim->plan->ro;
     for (size_t i = 0; i < ARRAY_SIZE(acts); i++)
-        sum += all || !acts[i].changes ? acts[i].weight : 0;
+        sum += weight_of(p, i);
     uint64_t n = rng_below(&p->rng, sum);
     for (size_t i = 0;; i++) {
-        unsigned weight = all || !acts[i].changes ? acts[i].weight : 0;
-        if (n < weight)
+        if (n < weight_of(p, i))
             return i;
-        n -= weight;
+        n -= weight_of(p, i);
     }
 }
 

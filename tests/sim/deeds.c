@@ -126,7 +126,7 @@ static bool target_of(const struct flight *f, struct target *ret)
 }
 
 /* A relation that is made, or ended; a subscription that is cancelled: which deed it can be. */
-static struct deed *relation_of(struct sim *s, const struct flight *f, bool sent)
+static struct deed *relation_of(struct sim *s, const struct flight *f)
 {
     static const struct {
         enum http_method method;
@@ -155,23 +155,21 @@ static struct deed *relation_of(struct sim *s, const struct flight *f, bool sent
             sscanf(about, "\"contactId\":%64[0-9]", contact);
         for (size_t k = 0; k < s->deed_count; k++) {
             struct deed *d = s->deeds[k];
-            bool join = d->kind == DEED_JOIN;
-            if (d->kind != rows[i].kind || d->res != rows[i].res ||
-                strcmp(d->id, join ? contact : id) != 0 || (join && strcmp(d->item, id) != 0))
+            bool join = d->kind == DEED_JOIN, cancel = d->kind == DEED_CANCEL;
+            if (d->kind != rows[i].kind || d->res != rows[i].res || d->state != DEED_ASKED ||
+                strcmp(d->id, join ? contact : id) != 0 || (join && strcmp(d->item, id) != 0) ||
+                (cancel && !strstr(f->body ? f->body : "", d->item)))
                 continue;
-            /* A DELETE may go out twice. */
-            bool once = d->kind != DEED_LEAVE;
-            if (sent ? d->state == DEED_ASKED && (!once || d->reached < d->attempts)
-                     : d->reached > d->executed || !once)
+            if (d->kind == DEED_LEAVE || d->reached < d->attempts) /* a DELETE may go out twice */
                 found = d;
         }
     }
     return found;
 }
 
-static void check_relation(struct sim *s, const struct flight *f)
+static void check_relation(struct sim *s, struct flight *f)
 {
-    struct deed *d = relation_of(s, f, true);
+    struct deed *d = f->relation = relation_of(s, f);
     if (!d) {
         sim_fail(s, "%s %s %s: nobody meant that, or not so often", http_method_name(f->method),
                  f->url, f->body ? f->body : "");
@@ -355,8 +353,12 @@ void check_executed(struct sim *s, struct flight *f, int status)
     if (status >= 300 && status != 404)
         return;
     if (!target_of(f, &to)) {
-        if ((d = relation_of(s, f, false)))
-            d->executed++;
+        for (size_t i = 0; f->relation && i < s->deed_count; i++)
+            if (s->deeds[i] == f->relation ||
+                (f->relation->kind == DEED_LEAVE && s->deeds[i]->kind == DEED_LEAVE &&
+                 s->deeds[i]->res == f->relation->res &&
+                 strcmp(s->deeds[i]->id, f->relation->id) == 0))
+                s->deeds[i]->executed++;
         return;
     }
     if (f->method == HTTP_DELETE && !to.below[0]) {

@@ -12,7 +12,7 @@ struct entity *any_contact(struct person *p)
 {
     /* Where people meet, things happen at once. */
     struct entity *hot = server_find(p->sim, RES_CONTACT, "2");
-    if (hot && rng_below(&p->rng, 3) == 0)
+    if (hot && rng_below(&p->rng, p->sim->plan->crowded ? 8 : 3) < (p->sim->plan->crowded ? 7 : 1))
         return hot;
     return server_any(p->sim, RES_CONTACT, &p->rng, rng_below(&p->rng, 3) > 0);
 }
@@ -108,12 +108,13 @@ void act_cat_field(struct person *p)
     if (!e)
         return;
     record_path(e, "/fields/city", path);
+    int64_t began_ms = sim_now(p->sim);
     int fd = sys_open(p, path, O_RDONLY);
     if (fd < 0)
         return;
     char *text = read_fd(p, fd);
     if (sys_close(p, fd) == 0 && text)
-        check_value(p->sim, e, "city", text);
+        check_value(p->sim, e, "city", text, began_ms);
     free(text);
 }
 

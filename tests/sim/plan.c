@@ -59,8 +59,8 @@ void plan_make(struct plan *p, uint64_t seed, size_t count)
     static const unsigned jobs[] = {1, 2, 8, 8};
     static const size_t pages[] = {0, 3, 5, 7};
     static const unsigned limits[] = {0, 1, 3, 50};
-    struct rng rng = {.state = seed * 0x9e3779b97f4a7c15ULL + 1};
-    rng_next(&rng);
+    /* Hashed: the generator counts on, and the draws of the next seed would be these ones again. */
+    struct rng rng = {.state = hash_bytes(&seed, sizeof(seed))};
     *p = (struct plan){.seed = seed, .count = count};
     p->ttl_ms = ttls[rng_below(&rng, ARRAY_SIZE(ttls))];
     p->timeout_ms = timeouts[rng_below(&rng, ARRAY_SIZE(timeouts))];
@@ -79,6 +79,9 @@ void plan_make(struct plan *p, uint64_t seed, size_t count)
     uint64_t mount = rng_below(&rng, 24);
     p->ro = mount < 4;
     p->dry_run = mount == 4;
+    p->crowded = !p->bulk && rng_below(&rng, 6) == 0;
+    if (p->crowded && p->ttl_ms == 0)
+        p->ttl_ms = 1000;
     p->gateway = rng_below(&rng, 4) == 0;
     p->events = calloc(count + 1, sizeof(*p->events));
     assert_non_null(p->events);
@@ -87,6 +90,8 @@ void plan_make(struct plan *p, uint64_t seed, size_t count)
         struct event *e = &p->events[i];
         *e = (struct event){.kind = draw_kind(&rng), .index = (unsigned)i};
         e->wait_ms = draw_wait(&rng);
+        if (p->crowded)
+            e->wait_ms = MIN(e->wait_ms, 1000);
         e->seed = rng_next(&rng);
         if (fine && (e->kind == EVENT_WEATHER || e->kind == EVENT_DISK || e->kind == EVENT_CRASH))
             e->kind = EVENT_ACT;
@@ -114,5 +119,8 @@ void plan_print(const struct plan *p)
            p->ro        ? "ro"
            : p->dry_run ? "dry_run"
                         : "rw",
-           p->gateway ? ", gateway" : "", p->cursors_must_exist ? ", strange cursors" : "");
+           p->gateway   ? ", gateway"
+           : p->crowded ? ", crowded"
+                        : "",
+           p->cursors_must_exist ? ", strange cursors" : "");
 }

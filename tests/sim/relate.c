@@ -60,10 +60,13 @@ void act_leave(struct person *p)
 void act_cancel(struct person *p)
 {
     static const char *const words[] = {"now\n", "period-end\n"};
+    static const char *const sent[] = {"\"Now\"", "\"WhenBillingPeriodEnds\""};
     const struct entity *e = server_any(p->sim, RES_SUBSCRIPTION, &p->rng, true);
-    const char *word = words[rng_below(&p->rng, 2)];
+    size_t when = rng_below(&p->rng, 2);
+    const char *word = words[when];
     p->process = SHELL;
     struct deed *d = deed_new(p, DEED_CANCEL, RES_SUBSCRIPTION, e->id);
+    snprintf(d->item, sizeof(d->item), "%s", sent[when]);
     snprintf(d->path, sizeof(d->path), "contacts/2/subscriptions/%.64s/cancel", e->id);
     int fd = sys_open(p, d->path, O_WRONLY | O_TRUNC);
     if (fd < 0)

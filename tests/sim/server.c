@@ -220,8 +220,11 @@ void server_other(struct sim *s, struct rng *rng)
     struct entity *e = server_any(s, RES_CONTACT, rng, rng_below(rng, 2));
     struct entity *tag = server_any(s, RES_TAG, rng, true);
     char path[SIM_PATH], body[256];
-    unsigned long long n = rng_next(rng) % 100000;
-    uint64_t what = rng_below(rng, 10);
+    /* Of one length: what belongs to another version is not told by its size. */
+    unsigned long long n = 10000 + rng_below(rng, 90000);
+    uint64_t what = rng_below(rng, s->plan->crowded && rng_below(rng, 4) ? 5 : 10);
+    if (s->plan->crowded && rng_below(rng, 4))
+        e = server_find(s, RES_CONTACT, "2");
     if (s->plan->bulk && rng_below(rng, 4)) {
         long_burst(s, rng);
         return;

@@ -74,6 +74,7 @@ struct plan {
     int64_t later_ms;
     /* how it is mounted */
     bool ro, dry_run, gateway;
+    bool crowded; /* everybody looks at one record, which keeps changing */
     /* an account that is listed in parts: so many contacts more, and how its server takes that */
     unsigned bulk;
     enum id_pattern { IDS_DENSE, IDS_LOOSE, IDS_CLUSTERS, IDS_LEAP, IDS_COUNT } ids;
@@ -202,6 +203,7 @@ struct flight {
         size_t version;
     } * seen;
     size_t seen_count;
+    struct deed *relation; /* that it carries out */
     transport_done_fn *done;
     void *data;
 };
@@ -541,7 +543,8 @@ void check_read(struct sim *s, struct entity *e, const char *bytes, size_t len, 
                 int64_t began_ms, unsigned pieces);
 void check_size(struct sim *s, struct entity *e, uint64_t size, uint64_t began);
 void check_missing(struct sim *s, struct entity *e, int result);
-void check_value(struct sim *s, struct entity *e, const char *slug, const char *text);
+void check_value(struct sim *s, struct entity *e, const char *slug, const char *text,
+                 int64_t began_ms);
 void check_list(struct sim *s, char (*names)[64], size_t count, uint64_t began, int64_t began_ms);
 /* What was read by the name that the record had then. */
 void check_named(struct sim *s, const struct entity *e, const char *name, int64_t began_ms);
