@@ -158,8 +158,15 @@ void act_cat_name(struct person *p)
 void act_ls_names(struct person *p)
 {
     struct names n = {0};
-    static const char *const paths[] = {"tags/by-name", "tags", "contacts/by-email", "enrollments",
-                                        "courses/11/enrollments"};
+    static const char *const paths[] = {"tags/by-name",
+                                        "tags",
+                                        "contacts/by-email",
+                                        "enrollments",
+                                        "courses/11/enrollments",
+                                        "courses",
+                                        "communities/by-name",
+                                        "webhooks",
+                                        "connections"};
     p->process = SHELL;
     sys_list(p, paths[rng_below(&p->rng, ARRAY_SIZE(paths))], 1 + rng_below(&p->rng, 30), add_name,
              &n);
