@@ -64,13 +64,18 @@ static int resize(struct buf *data, size_t size)
     return 0;
 }
 
+static void scratch_touched(const struct tree *t, struct scratch *s)
+{
+    s->mtime_ns = clock_wall_ns(t->clock);
+    s->dirty = true;
+}
+
 static void touched(struct tree *t, struct op *op, struct tree_file *file)
 {
     pid_t process = op_process(t, op);
     if (file->scratch) {
-        file->scratch->mtime_ns = clock_wall_ns(t->clock);
+        scratch_touched(t, file->scratch);
         file->scratch->writer = process;
-        file->scratch->dirty = true;
     }
     file->writer = process;
     file->dirty = true;
@@ -131,9 +136,15 @@ int tree_truncate(struct tree *t, struct op *op, uint64_t ino, uint64_t size)
 {
     struct node n = node_from_ino(ino);
     struct scratch *s = scratch_of(t, n);
+    if (s && size == s->text.len)
+        return 0;
     if (s) {
         int r = size > s->text.len ? scratch_room(t, s, (size_t)size) : 0;
-        return r < 0 ? r : resize(&s->text, (size_t)size);
+        if (r == 0)
+            r = resize(&s->text, (size_t)size);
+        if (r == 0)
+            scratch_touched(t, s); /* not its writer, who has yet to close it */
+        return r;
     }
     enum node_form form = shape_of(n.kind)->form;
     if (form == FORM_TEXT)

@@ -432,6 +432,24 @@ static void test_renamed_back(void **state UNUSED)
     }
 }
 
+/* truncate(2) of the file that a record was renamed to did not count as a change: renamed back, it
+ * was taken for the old one, and what was left of the text was neither sent nor kept. */
+static void test_cut_and_renamed_back(void **state UNUSED)
+{
+    struct grove g;
+    init(&g);
+    assert_int_equal(grove_rename(&g, PATH, "contacts/5.json~"), 0);
+    world_advance(&g.w, 1000);
+    assert_int_equal(grove_truncate_path(&g, "contacts/5.json~", 3), 0);
+    assert_int_equal(grove_path(&g, "contacts/5.json~"), 0);
+    assert_int_equal(g.attr.size, 3);
+    assert_int_equal(g.attr.mtime_ns, clock_wall_ns(&g.w.clock.clock));
+    assert_int_equal(grove_rename(&g, "contacts/5.json~", PATH), -EINVAL);
+    check_kept(&g.w, "drafts/" PATH, "{\n ");
+    check_sent(&g.w, "");
+    grove_finish(&g);
+}
+
 /* What is written while the rename is under way is new. */
 static void test_written_meanwhile(void **state UNUSED)
 {
@@ -549,12 +567,19 @@ static void test_limits(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),          cmocka_unit_test(test_no_requests),
-        cmocka_unit_test(test_made_name),      cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_removed_open),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_rename),         cmocka_unit_test(test_detached),
-        cmocka_unit_test(test_renamed_back),   cmocka_unit_test(test_written_meanwhile),
-        cmocka_unit_test(test_rename_refused), cmocka_unit_test(test_renamed_open),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_no_requests),
+        cmocka_unit_test(test_made_name),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_removed_open),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_rename),
+        cmocka_unit_test(test_detached),
+        cmocka_unit_test(test_renamed_back),
+        cmocka_unit_test(test_cut_and_renamed_back),
+        cmocka_unit_test(test_written_meanwhile),
+        cmocka_unit_test(test_rename_refused),
+        cmocka_unit_test(test_renamed_open),
         cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

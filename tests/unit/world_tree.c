@@ -129,8 +129,6 @@ pid_t grove_process(struct grove *g)
 
 /* ---- calls ---- */
 
-/* ---- calls ---- */
-
 static void begin(struct grove *g, struct grove_call *call, int (*handler)(struct run *run))
 {
     call->g = g;
@@ -464,6 +462,20 @@ int grove_truncate(struct grove *g, struct tree_file *file, uint64_t size)
     return call_run(g, &c, run_truncate);
 }
 
+static int run_truncate_path(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_truncate(c->g->tree, &run->op, c->ino, c->cookie);
+}
+
+int grove_truncate_path(struct grove *g, const char *path, uint64_t size)
+{
+    struct grove_call c = {.cookie = size};
+    int r = grove_path(g, path);
+    c.ino = g->attr.ino;
+    return r == 0 ? call_run(g, &c, run_truncate_path) : r;
+}
+
 static int run_sync(struct run *run)
 {
     struct grove_call *c = run->arg;
@@ -540,7 +552,8 @@ int grove_rmdir(struct grove *g, const char *path)
 static int run_rename(struct run *run)
 {
     struct grove_call *c = run->arg;
-    return tree_rename(c->g->tree, &run->op, c->ino, c->name, c->other, c->new_name, true);
+    return tree_rename(c->g->tree, &run->op, c->ino, c->name, c->other, c->new_name,
+                       !(c->flags & RENAME_NOREPLACE));
 }
 
 void grove_begin_rename(struct grove *g, struct grove_call *call, const char *from, const char *to)
@@ -568,6 +581,27 @@ static int run_link(struct run *run)
 {
     struct grove_call *c = run->arg;
     return tree_link(c->g->tree, &run->op, c->other, c->ino, c->name, &c->g->attr);
+}
+
+int grove_rename_new(struct grove *g, const char *from, const char *to)
+{
+    struct grove_call c = {.flags = RENAME_NOREPLACE};
+    int r = parent_of(g, from, &c.ino, &c.name);
+    if (r == 0)
+        r = parent_of(g, to, &c.other, &c.new_name);
+    return r == 0 ? call_run(g, &c, run_rename) : r;
+}
+
+/* As it comes when the name was not there for the kernel, and is by now. */
+int grove_create(struct grove *g, const char *path, int flags, struct tree_file **ret)
+{
+    struct grove_call c = {.flags = flags};
+    int r = parent_of(g, path, &c.ino, &c.name);
+    if (r == 0)
+        r = call_run(g, &c, run_create);
+    if (r == 0)
+        *ret = c.file;
+    return r;
 }
 
 int grove_link(struct grove *g, const char *from, const char *to)

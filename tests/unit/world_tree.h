@@ -99,6 +99,9 @@ int grove_open_path(struct grove *g, const char *path, int flags, struct tree_fi
 int grove_append(struct grove *g, struct tree_file *file, const char *text);
 int grove_write_at(struct grove *g, struct tree_file *file, const char *text, uint64_t offset);
 int grove_truncate(struct grove *g, struct tree_file *file, uint64_t size);
+int grove_truncate_path(struct grove *g, const char *path, uint64_t size); /* truncate(2) */
+/* The kernel's CREATE alone, for a name that has come to be there meanwhile. */
+int grove_create(struct grove *g, const char *path, int flags, struct tree_file **ret);
 /* close(2) or fsync(2); tree_close() is the release. */
 int grove_sync(struct grove *g, struct tree_file *file);
 /* What cp and "echo TEXT > PATH" do, and an editor that writes in place: open (O_TRUNC), write,
@@ -109,6 +112,8 @@ int grove_mkdir(struct grove *g, const char *path);
 int grove_unlink(struct grove *g, const char *path);
 int grove_rmdir(struct grove *g, const char *path);
 int grove_rename(struct grove *g, const char *from, const char *to);
+/* RENAME_NOREPLACE, of whose names the kernel knows nothing. */
+int grove_rename_new(struct grove *g, const char *from, const char *to);
 int grove_link(struct grove *g, const char *from, const char *to);
 int grove_symlink(struct grove *g, const char *target, const char *path);
 
