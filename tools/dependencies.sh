@@ -16,6 +16,9 @@ dependencies_check=(clang libcmocka-dev python3 python3-pytest python3-pytest-xd
 # To fuzz: clang's runtime, which the package clang only recommends.
 dependencies_fuzz=(clang libclang-rt-14-dev libcmocka-dev)
 
+# To count what the tests reach (tools/coverage).
+dependencies_coverage=(clang libclang-rt-14-dev llvm)
+
 # Installs whichever of the given packages are missing, as root or through sudo.
 dependencies_install() {
     local package missing=() root=()
