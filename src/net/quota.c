@@ -78,10 +78,11 @@ int64_t quota_when(const struct quota *q, enum net_priority priority, int64_t no
     if (q->per_second > 0)
         when = MAX(when, q->pace_ms[q->pace_next] + PACE_WINDOW_MS);
 
-    bool refilled = q->refill_ms >= 0 && now_ms >= q->refill_ms;
+    /* As things stand at that moment, or else it would be put off again when it has come. */
+    bool refilled = q->refill_ms >= 0 && when >= q->refill_ms;
     int64_t remaining = refilled ? q->limit : q->remaining;
     int64_t reserve = quota_reserve(q, priority);
-    bool spare = quota_spare(q, priority, now_ms);
+    bool spare = quota_spare(q, priority, when);
     if (remaining < 0 || remaining - q->in_flight > reserve + spare)
         return when;
     if (remaining > reserve + spare)

@@ -465,6 +465,25 @@ static void test_no_learning(void **state UNUSED)
     assert_int_equal(quota_when(&q, NET_LISTING, T0), T0);
 }
 
+/* Held up by a 429, the last request of a window was told to go when that was over, and by then
+ * told to wait for the refill: whether one is kept was judged as of before, not as of that moment.
+ */
+static void test_moment_holds(void **state UNUSED)
+{
+    struct quota q;
+    struct http_headers none = {.content_type = ""};
+    quota_init(&q, 0, 0);
+    exchange(&q, "22", "1", "1767225623", 0); /* too far away to keep one, for 877 ms more */
+    assert_int_equal(quota_when(&q, NET_LISTING, T0), T0);
+    quota_sent(&q, T0);
+    quota_answered(&q, 429, &none, T0, WALL);
+    for (int who = 0; who < NET_PRIORITY_COUNT; who++) {
+        int64_t when = quota_when(&q, (enum net_priority)who, T0);
+        assert_int_equal(when, who == NET_PERSON ? T0 + 1000 : WHOLE(23));
+        assert_int_equal(quota_when(&q, (enum net_priority)who, when), when);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_last_one_is_kept),
         cmocka_unit_test(test_one_window_of_a_second_later),
         cmocka_unit_test(test_no_learning),
+        cmocka_unit_test(test_moment_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
