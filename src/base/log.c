@@ -58,11 +58,6 @@ int log_level_from_name(const char *name)
     return -1;
 }
 
-const char *log_level_name(enum log_level level)
-{
-    return levels[level].name;
-}
-
 void log_write(enum log_level level, const char *module, const char *fmt, ...)
 {
     char line[2048];

@@ -99,11 +99,6 @@ static struct save *job_new(struct store *s, const struct save_order *order)
     return job;
 }
 
-bool save_ended(const struct save *job)
-{
-    return job->state >= SAVE_DONE;
-}
-
 enum save_state save_state(const struct save *job)
 {
     return job->state;

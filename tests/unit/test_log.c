@@ -60,9 +60,10 @@ static void test_levels(void **state UNUSED)
 
 static void test_level_names(void **state UNUSED)
 {
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    _Static_assert(ARRAY_SIZE(names) == LOG_LEVEL_COUNT, "a name for each level");
     for (int i = 0; i < LOG_LEVEL_COUNT; i++)
-        assert_int_equal(log_level_from_name(log_level_name((enum log_level)i)), i);
-    assert_int_equal(log_level_from_name("debug"), LOG_LEVEL_DEBUG);
+        assert_int_equal(log_level_from_name(names[i]), i);
     assert_int_equal(log_level_from_name("Debug"), -1);
     assert_int_equal(log_level_from_name(""), -1);
 }

@@ -490,9 +490,9 @@ static void test_seen_through(void **state UNUSED)
     world_turn(&w);
     op_end(&run.op);
     assert_true(store_saving(w.store));
-    assert_false(save_ended(run.job));
+    assert_int_equal(save_state(run.job), SAVE_SENDING);
     world_advance(&w, 200);
-    assert_true(save_ended(run.job));
+    assert_int_equal(save_state(run.job), SAVE_DONE);
     check_known(&w, CONTACT("fr", "\"Graz\"", VIP));
     check_kept(&w, DRAFT, NULL);
     struct op late = {0};

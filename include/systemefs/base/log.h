@@ -28,7 +28,6 @@ void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 /* "error", "warn", "info", "debug"; -1 when it is none of them. */
 int log_level_from_name(const char *name);
-const char *log_level_name(enum log_level level);
 
 void log_write(enum log_level level, const char *module, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

@@ -94,8 +94,6 @@ struct save;
 int save_start(struct store *s, struct op *op, const struct save_order *order, struct save **ret);
 /* Waits for its end: 0, STORE_WAIT, or -errno with op->failure. */
 int save_wait(struct save *job, struct op *op);
-/* Whether it has ended, in whatever way. */
-bool save_ended(const struct save *job);
 enum save_state save_state(const struct save *job);
 /* Whether something was sent and carried out. */
 bool save_changed(const struct save *job);
