@@ -76,6 +76,10 @@ static size_t count_at_hand(const struct world *w)
     return n;
 }
 
+static void each_nothing(void *data UNUSED, enum resource res UNUSED, struct record *rec UNUSED)
+{
+}
+
 static void read_contact(struct world *w, uint64_t id)
 {
     char expected[120];
@@ -442,6 +446,53 @@ static void test_in_part(void **state UNUSED)
     world_finish(&w);
 }
 
+static uint64_t last_at_hand(const struct world *w, uint64_t end, uint64_t *ret_count)
+{
+    uint64_t last = *ret_count = 0;
+    for (uint64_t id = 1; id <= end; id++)
+        if (at_hand(w, id)) {
+            (*ret_count)++;
+            last = id;
+        }
+    return last;
+}
+
+/* The queue grows while it holds texts: the order in which they came is kept, and what has gone
+ * meanwhile is neither kept for it nor in the way of the same record that comes again. */
+static void test_long_queue(void **state UNUSED)
+{
+    enum { ALL = 1900, BOUND = 75000 }; /* walked from its top to its end, in one part */
+    for (int gone_first = 0; gone_first < 2; gone_first++) {
+        struct world w;
+        struct store_stats stats;
+        uint64_t kept;
+        init(&w, BOUND);
+        if (gone_first) {
+            world_fill(&w, RES_CONTACT, 1, ALL / 2);
+            assert_int_equal(world_list(&w, RES_CONTACT, world_home(&w, RES_CONTACT)), 0);
+            for (uint64_t id = 1; id <= ALL / 2; id++)
+                world_remove(&w, RES_CONTACT, id_text(id));
+            store_refresh_all(w.store, each_nothing, NULL);
+            assert_int_equal(world_list(&w, RES_CONTACT, world_home(&w, RES_CONTACT)), 0);
+            last_at_hand(&w, ALL, &kept);
+            assert_int_equal(kept, 0);
+            store_refresh_all(w.store, each_nothing, NULL);
+        }
+        world_fill(&w, RES_CONTACT, 1, ALL);
+        assert_int_equal(world_list(&w, RES_CONTACT, world_home(&w, RES_CONTACT)), 0);
+        store_get_stats(w.store, &stats);
+        assert_int_equal(stats.records, ALL);
+        assert_true(stats.bytes <= BOUND && stats.bytes > BOUND - 100);
+        /* The ones that came last, the lowest, and no other; more than the queue begins with. */
+        const uint64_t last = last_at_hand(&w, ALL, &kept);
+        assert_int_equal(last, kept);
+        assert_true(kept > 1024);
+        for (uint64_t id = 1; id <= ALL; id += 97)
+            read_contact(&w, id);
+        world_finish(&w);
+    }
+}
+
 /* ---- at random ---- */
 
 /* Reads, changes and removals in any order: what is read is what the account has, and no more is
@@ -495,7 +546,7 @@ int main(void)
         cmocka_unit_test(test_away),        cmocka_unit_test(test_refreshed),
         cmocka_unit_test(test_under_way),   cmocka_unit_test(test_names),
         cmocka_unit_test(test_parts),       cmocka_unit_test(test_in_part),
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_long_queue),  cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
