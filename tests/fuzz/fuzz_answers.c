@@ -3,9 +3,10 @@
  *
  * Input: COMMANDS, then ANSWERS, one a part. A command is a line: a letter, a blank, a path (and
  * another one, or a text): l list, c cat, x attribute, s save, n new directory, r remove, d remove
- * a directory, m move, t put a tag on (link), w wait so many seconds. An answer is a line with the
- * status (0: no answer at all), header lines, an empty line, and a body; they are given in their
- * order to whatever is asked, and when there are none left, the account is empty.
+ * a directory, m move, t put a tag on (link), k say to .systemefs/ctl, w wait so many seconds. An
+ * answer is a line with the status (0: no answer at all), header lines, an empty line, and a body;
+ * they are given in their order to whatever is asked, and when there are none left, the account is
+ * empty.
  *
  * The world fails on its own where an operation ends twice, or not within twice its timeout, where
  * a size does not belong to the bytes, or where something stays locked.
@@ -164,6 +165,11 @@ static void run(struct grove *g, char *line, bool strange)
     char *path = line + 2, *rest = strchr(path, ' ');
     if (verb == 'w') {
         world_advance(&g->w, (int64_t)(strtoul(path, NULL, 10) % 1000) * 1000);
+        return;
+    }
+    if (verb == 'k') {
+        if (grove_path(g, ".systemefs/ctl") == 0)
+            grove_write(g, g->attr.ino, path);
         return;
     }
     if (rest)

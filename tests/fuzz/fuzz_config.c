@@ -1,8 +1,8 @@
 /*
  * The configuration file and the command line.
  *
- * Input: FILE, one -o argument, a second one. Nothing is run: a file or argument that names where a
- * key comes from is only looked at for its form.
+ * Input: FILE, one -o argument, a second one, further arguments as they stand. Nothing is run: a
+ * file or argument that names where a key comes from is only looked at for its form.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -15,7 +15,8 @@
 #include "systemefs/conf/config.h"
 #include "systemefs/conf/options.h"
 
-#define WHY_MAX 65536
+#define WHY_MAX       65536
+#define ARGUMENTS_MAX 12
 
 /* Whether it may make options_parse() read another file or run a command. */
 static bool names_a_key(const char *text, size_t len)
@@ -84,7 +85,7 @@ static void check_options(const struct options *o)
     }
 }
 
-static void try_options(const char *text, size_t len, char *first, char *second)
+static void try_options(const char *text, size_t len, char **arguments, size_t count)
 {
     struct options o;
     struct buf why;
@@ -94,17 +95,17 @@ static void try_options(const char *text, size_t len, char *first, char *second)
     snprintf(config, sizeof(config), "config=/proc/self/fd/%d", fd);
     setenv("SYSTEME_API_KEY", "a-key-of-the-test", 1);
     unsetenv("MATON_API_KEY");
-    char *argv[] = {(char[]){"systemefs"},
-                    (char[]){"-o"},
-                    config,
-                    (char[]){"-o"},
-                    first,
-                    (char[]){"-o"},
-                    second,
-                    (char[]){"/mnt"},
-                    NULL};
+    char option[] = "-o", *argv[ARGUMENTS_MAX + 8] = {(char[]){"systemefs"}, option, config};
+    int argc = 3;
+    for (size_t i = 0; i < count; i++) {
+        if (i < 2)
+            argv[argc++] = option;
+        argv[argc++] = arguments[i];
+    }
+    if (count == 2)
+        argv[argc++] = (char[]){"/mnt"};
     buf_init(&why, WHY_MAX);
-    int r = options_parse(ARRAY_SIZE(argv) - 1, argv, &o, &why);
+    int r = options_parse(argc, argv, &o, &why);
     fuzz_check(r == 0 ? !why.len : why.len > 0);
     /* A sentence is shown to a person: one line, and never the key. */
     if (r < 0)
@@ -126,11 +127,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t len = 0;
     fuzz_part(&in, FUZZ_SEPARATOR, &text, &len);
     try_form(text, len);
-    char *first = fuzz_string(&in, FUZZ_SEPARATOR), *second = fuzz_string(&in, FUZZ_SEPARATOR);
-    if (!names_a_key(text, len) && !names_a_key(first, strlen(first)) &&
-        !names_a_key(second, strlen(second)))
-        try_options(text, len, *first ? first : (char[]){"ro"}, *second ? second : (char[]){"rw"});
-    free(first);
-    free(second);
+    char *arguments[ARGUMENTS_MAX];
+    size_t count = 0;
+    bool quiet = !names_a_key(text, len);
+    while (count < 2 || (count < ARGUMENTS_MAX && in.p < in.end)) {
+        char *argument = fuzz_string(&in, FUZZ_SEPARATOR);
+        quiet = quiet && !names_a_key(argument, strlen(argument));
+        arguments[count++] = argument;
+    }
+    for (size_t i = 0; i < 2; i++)
+        if (!*arguments[i]) {
+            free(arguments[i]);
+            arguments[i] = strdup(i ? "rw" : "ro");
+            fuzz_check(arguments[i]);
+        }
+    if (quiet)
+        try_options(text, len, arguments, count);
+    while (count)
+        free(arguments[--count]);
     return 0;
 }
