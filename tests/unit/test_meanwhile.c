@@ -81,6 +81,68 @@ static void test_not_replaced(void **state UNUSED)
     }
 }
 
+/* ---- a listing that is walked ---- */
+
+/* A record is removed between two pages, by somebody in this mount: who reads on misses and repeats
+ * nothing else, and who begins then does not see it, though a page that was read before has it. */
+static void test_removed_in_a_walk(void **state UNUSED)
+{
+    struct grove g;
+    struct tree_dir *dir;
+    struct buf seen;
+    uint64_t cookie = 0;
+    int n;
+    init(&g, 0);
+    world_fill(&g.w, RES_CONTACT, 1001, 1350);
+    buf_init(&seen, 1 << 20);
+    grove_opendir(&g, "contacts", &dir);
+    do
+        n = grove_readdir(&g, dir, &cookie, 50, &seen);
+    while (n > 0 && !strstr(seen.data, "1280.json"));
+    assert_null(strstr(seen.data, "1150.json"));
+    assert_int_equal(grove_unlink(&g, "contacts/1300.json"), 0);
+    assert_int_equal(grove_unlink(&g, "contacts/1100.json"), 0); /* on a page to come */
+    while ((n = grove_readdir(&g, dir, &cookie, 50, &seen)) > 0)
+        continue;
+    assert_int_equal(n, 0);
+    tree_closedir(g.tree, dir);
+    for (unsigned id = 1001; id <= 1350; id++) {
+        char name[16];
+        snprintf(name, sizeof(name), "\n%u.json\n", id);
+        const char *at = strstr(seen.data, name);
+        if (!at != (id == 1100))
+            fail_msg("%u is %sthere", id, at ? "" : "not ");
+        if (at && strstr(at + 1, name))
+            fail_msg("%u is there twice", id);
+    }
+    assert_int_equal(grove_list(&g, "contacts", 100), 0);
+    assert_null(strstr(g.text, "1300.json"));
+    assert_null(strstr(g.text, "1100.json"));
+    assert_non_null(strstr(g.text, "1299.json"));
+    buf_finish(&seen);
+    grove_finish(&g);
+}
+
+/* "refresh" of a part asks for its records anew. */
+static void test_refreshed_part(void **state UNUSED)
+{
+    struct grove g;
+    init(&g, 0);
+    assert_int_equal(grove_list(&g, "tags/1/contacts", 100), 0);
+    assert_int_equal(grove_read(&g, PATH), 0);
+    world_asked(&g.w);
+    world_put(&g.w, RES_CONTACT, CONTACT("de", "\"Graz\"", VIP));
+    assert_int_equal(grove_read(&g, PATH), 0);
+    assert_string_equal(world_asked(&g.w), "");
+    assert_int_equal(grove_path(&g, ".systemefs/ctl"), 0);
+    assert_int_equal(grove_write(&g, g.attr.ino, "refresh tags/1/contacts\n"), 0);
+    assert_int_equal(grove_read(&g, "tags/1/contacts/5.json"), 0);
+    assert_non_null(strstr(g.text, "\"de\""));
+    assert_int_equal(grove_read(&g, PATH), 0);
+    assert_non_null(strstr(g.text, "\"de\""));
+    grove_finish(&g);
+}
+
 /* ---- a text that has gone to make room ---- */
 
 /* What is renamed onto a record is a change of its text, which is not at hand and cannot be had:
@@ -235,6 +297,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_created_meanwhile),
         cmocka_unit_test(test_not_replaced),
+        cmocka_unit_test(test_removed_in_a_walk),
+        cmocka_unit_test(test_refreshed_part),
         cmocka_unit_test(test_base_out_of_reach),
         cmocka_unit_test(test_truncate),
         cmocka_unit_test(test_append),
