@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
 #include <curl/curl.h>
 
@@ -19,6 +17,7 @@
 #include "systemefs/base/macros.h"
 
 #include "ca.h"
+#include "sockets.h"
 
 /* All header lines of one exchange, trailers and interim answers included. */
 #define HEADERS_MAX 65536
@@ -56,6 +55,8 @@ struct exchange {
     int64_t start_ms;
     bool too_large;
     bool in_headers;
+    bool used_up;   /* the connection that it got: on_request() */
+    bool restarted; /* on a new one */
     size_t header_bytes;
     struct http_response response;
     char where[128]; /* "host:port" */
@@ -70,67 +71,13 @@ struct http {
     char *user_agent;
     struct buf ca; /* PEM: the system's and ours; empty: libcurl's default */
     CURLM *multi;
+    struct sockets sockets;
+    bool framed; /* the server speaks HTTP/2: bytes may come at any time */
     struct list running, ended, idle;
     size_t running_count, idle_count;
     int64_t last_ms; /* when an exchange last ended */
     bool started;    /* since curl last worked */
 };
-
-/* clang-format off */
-static const struct {
-    CURLcode code;
-    enum net_failure failure;
-} failures[] = {
-    {CURLE_OK,                       NET_OK},
-    {CURLE_COULDNT_RESOLVE_HOST,     NET_UNREACHABLE},
-    {CURLE_COULDNT_RESOLVE_PROXY,    NET_UNREACHABLE},
-    {CURLE_INTERFACE_FAILED,         NET_UNREACHABLE},
-    {CURLE_PROXY,                    NET_UNREACHABLE},
-    {CURLE_URL_MALFORMAT,            NET_UNREACHABLE},
-    {CURLE_COULDNT_CONNECT,          NET_REFUSED}, /* but see http_failure_of() */
-    {CURLE_OPERATION_TIMEDOUT,       NET_TIMEOUT},
-    {CURLE_SSL_CONNECT_ERROR,        NET_TLS},
-    {CURLE_PEER_FAILED_VERIFICATION, NET_TLS},
-    {CURLE_SSL_CACERT_BADFILE,       NET_TLS},
-    {CURLE_SSL_CERTPROBLEM,          NET_TLS},
-    {CURLE_SSL_CIPHER,               NET_TLS},
-    {CURLE_SSL_CLIENTCERT,           NET_TLS},
-    {CURLE_SSL_CRL_BADFILE,          NET_TLS},
-    {CURLE_SSL_ENGINE_INITFAILED,    NET_TLS},
-    {CURLE_SSL_ENGINE_NOTFOUND,      NET_TLS},
-    {CURLE_SSL_ENGINE_SETFAILED,     NET_TLS},
-    {CURLE_SSL_INVALIDCERTSTATUS,    NET_TLS},
-    {CURLE_SSL_ISSUER_ERROR,         NET_TLS},
-    {CURLE_SSL_PINNEDPUBKEYNOTMATCH, NET_TLS},
-    {CURLE_SSL_SHUTDOWN_FAILED,      NET_TLS},
-    {CURLE_USE_SSL_FAILED,           NET_TLS},
-    {CURLE_GOT_NOTHING,              NET_LOST},
-    {CURLE_PARTIAL_FILE,             NET_LOST},
-    {CURLE_RECV_ERROR,               NET_LOST},
-    {CURLE_SEND_ERROR,               NET_LOST},
-    {CURLE_SEND_FAIL_REWIND,         NET_LOST},
-    {CURLE_HTTP2,                    NET_LOST},
-    {CURLE_HTTP2_STREAM,             NET_LOST},
-    {CURLE_ABORTED_BY_CALLBACK,      NET_LOST}, /* on_request() refused a repetition */
-    {CURLE_FILESIZE_EXCEEDED,        NET_TOO_LARGE},
-    {CURLE_OUT_OF_MEMORY,            NET_TOO_LARGE}, /* also libcurl's word for an endless header line */
-    {CURLE_BAD_CONTENT_ENCODING,     NET_BAD_ANSWER},
-    {CURLE_UNSUPPORTED_PROTOCOL,     NET_BAD_ANSWER}, /* HTTP/0.9 */
-    {CURLE_WEIRD_SERVER_REPLY,       NET_BAD_ANSWER},
-    {CURLE_WRITE_ERROR,              NET_BAD_ANSWER}, /* of the decoders; ours sets too_large */
-};
-/* clang-format on */
-
-enum net_failure http_failure_of(int curl_code, int os_error)
-{
-    if (curl_code == CURLE_COULDNT_CONNECT && os_error != 0 && os_error != ECONNREFUSED)
-        return NET_UNREACHABLE;
-    for (size_t i = 0; i < ARRAY_SIZE(failures); i++) {
-        if ((int)failures[i].code == curl_code)
-            return failures[i].failure;
-    }
-    return NET_LOST;
-}
 
 /* What curl calls while it works ------------------------------------------------------------- */
 
@@ -172,26 +119,38 @@ static size_t on_header(char *line, size_t size, size_t n, void *data)
  * one exchange means that curl repeats it because a kept connection broke without a byte of an
  * answer. The server may have executed it all the same, so a change is not repeated behind
  * our back: a POST never, the others by net/, which counts its tries.
+ *
+ * A kept connection on which something has been said meanwhile is not used: libcurl 7.88
+ * takes that for the answer. Load balancers say "408" before they close one that was idle.
  */
 static int on_request(void *data, char *ip UNUSED, char *local_ip UNUSED, int port UNUSED,
-                      int local_port UNUSED)
+                      int local_port)
 {
     struct exchange *x = data;
+    long connects = 1;
     if (x->response.sent && x->method != HTTP_GET)
+        return CURL_PREREQFUNC_ABORT;
+    curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &connects);
+    x->used_up = connects == 0 && !x->restarted && !x->http->framed &&
+                 sockets_unread(&x->http->sockets, local_port);
+    if (x->used_up)
         return CURL_PREREQFUNC_ABORT;
     x->response.sent = true;
     return CURL_PREREQFUNC_OK;
 }
 
-static curl_socket_t on_socket(void *data UNUSED, curlsocktype purpose UNUSED,
-                               struct curl_sockaddr *address)
+static curl_socket_t on_socket(void *data, curlsocktype purpose UNUSED, struct curl_sockaddr *a)
 {
-    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd < 0)
-        return CURL_SOCKET_BAD;
-    unsigned ms = UNACKNOWLEDGED_MAX_MS;
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
-    return fd;
+    struct http *h = data;
+    int fd = sockets_open(&h->sockets, a->family, a->socktype, a->protocol, UNACKNOWLEDGED_MAX_MS);
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int on_socket_close(void *data, curl_socket_t fd)
+{
+    struct http *h = data;
+    sockets_close(&h->sockets, fd);
+    return 0;
 }
 
 /* Exchanges and their handles ---------------------------------------------------------------- */
@@ -232,6 +191,9 @@ static bool easy_setup(struct exchange *x)
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
+    SET(CURLOPT_OPENSOCKETDATA, h);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, on_socket_close);
+    SET(CURLOPT_CLOSESOCKETDATA, h); /* a connection outlives its first exchange */
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, x);
     SET(CURLOPT_HEADERFUNCTION, on_header);
@@ -346,6 +308,7 @@ static bool request_setup(struct exchange *x, const struct http_request *request
     look_at_url(request->url, x->where, sizeof(x->where), &loopback, &https);
 #define SET(option, value) (bad = bad ? bad : curl_easy_setopt(e, (option), (value)))
     SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_FRESH_CONNECT, 0L);
     SET(CURLOPT_PROXY, loopback ? "" : NULL);
     /* Waiting for a connection that can be shared pays only where HTTP/2 may come. */
     SET(CURLOPT_HTTP_VERSION, (long)(https ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
@@ -405,7 +368,7 @@ static void *http_start(struct transport *t, const struct http_request *request,
     x->data = data;
     x->method = request->method;
     x->start_ms = now;
-    x->too_large = x->in_headers = false;
+    x->too_large = x->in_headers = x->used_up = x->restarted = false;
     x->header_bytes = 0;
     x->error[0] = '\0';
     x->response = (struct http_response){.failure = NET_OK};
@@ -433,18 +396,35 @@ static void http_cancel(struct transport *t UNUSED, void *handle)
     exchange_give(x);
 }
 
+/* Nothing of it has been sent. False: it cannot be begun again. */
+static bool exchange_restart(struct exchange *x)
+{
+    x->restarted = true;
+    x->http->started = true;
+    return curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK &&
+           curl_multi_add_handle(x->http->multi, x->easy) == CURLM_OK;
+}
+
 static void exchange_end(struct exchange *x, CURLcode code)
 {
     struct http_response *r = &x->response;
     struct http *h = x->http;
-    long status = 0, os_error = 0, header_bytes = 0;
+    long status = 0, os_error = 0, header_bytes = 0, version = 0;
     curl_off_t body_bytes = 0;
 
+    /* libcurl takes a connection that ends amid the header lines for the end of a whole answer. */
+    if (code == CURLE_OK && x->in_headers)
+        code = CURLE_PARTIAL_FILE;
     curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &os_error);
     curl_easy_getinfo(x->easy, CURLINFO_HEADER_SIZE, &header_bytes);
     curl_easy_getinfo(x->easy, CURLINFO_SIZE_DOWNLOAD_T, &body_bytes);
+    curl_easy_getinfo(x->easy, CURLINFO_HTTP_VERSION, &version);
     curl_multi_remove_handle(h->multi, x->easy);
+    if (x->used_up && !x->restarted && exchange_restart(x))
+        return;
+    if (version)
+        h->framed = version > CURL_HTTP_VERSION_1_1;
     h->running_count--;
 
     h->last_ms = clock_mono_ms(h->clock);
@@ -581,6 +561,7 @@ void http_destroy(struct http *h)
     list_for_each_safe(it, &h->idle)
         exchange_destroy(CONTAINER_OF(it, struct exchange, link));
     curl_multi_cleanup(h->multi);
+    sockets_finish(&h->sockets);
     buf_finish(&h->ca);
     free(h->user_agent);
     free(h);

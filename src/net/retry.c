@@ -18,6 +18,7 @@ static unsigned tries_allowed(const struct http_response *response)
         return response->failure == NET_LOST ? TRIES_MAX : 1;
     }
     switch (response->status) {
+    case 408:
     case 500:
     case 502:
     case 503:

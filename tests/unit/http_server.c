@@ -23,6 +23,7 @@
 int http_server_port;
 atomic_int http_server_connections;
 atomic_int http_server_posts, http_server_gets;
+sem_t http_server_say_more, http_server_said;
 
 static int listener;
 
@@ -157,6 +158,16 @@ static bool serve(int fd, struct request *r, int nth)
         send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort");
         reset(fd);
     }
+    if (strcmp(r->path, "/half-head") == 0)
+        send_text(fd, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Le");
+    if (strcmp(r->path, "/more-later") == 0) {
+        /* Says something when nobody asked, as load balancers do before they close. */
+        bool ok = send_answer(fd, "", "ok", 2);
+        sem_wait(&http_server_say_more);
+        ok = ok && send_text(fd, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+        sem_post(&http_server_said);
+        return ok;
+    }
     if (strcmp(r->path, "/long-headers") == 0)
         send_much(fd, "HTTP/1.1 200 OK\r\nX-Long: ", 300000, "\r\n\r\n");
     if (strcmp(r->path, "/many-headers") == 0) {
@@ -240,6 +251,8 @@ int http_server_bind(int *ret_port)
 void http_server_start(void)
 {
     pthread_t thread;
+    assert_int_equal(sem_init(&http_server_say_more, 0, 0), 0);
+    assert_int_equal(sem_init(&http_server_said, 0, 0), 0);
     listener = http_server_bind(&http_server_port);
     assert_int_equal(listen(listener, 64), 0);
     assert_int_equal(pthread_create(&thread, NULL, server_main, NULL), 0);

@@ -10,12 +10,15 @@
  */
 #pragma once
 
+#include <semaphore.h>
 #include <stdatomic.h>
 
 extern int http_server_port;
 extern atomic_int http_server_connections; /* since the start */
 extern atomic_int http_server_posts;       /* requests that were read whole at /stale */
 extern atomic_int http_server_gets;
+/* After its answer, /more-later waits for the first, says 408, and then posts the second. */
+extern sem_t http_server_say_more, http_server_said;
 
 #define HTTP_SERVER_GZIP_WIRE 93   /* the body of /gzip, compressed */
 #define HTTP_SERVER_GZIP_BODY 3611 /* and not */

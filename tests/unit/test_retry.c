@@ -41,6 +41,8 @@ static void test_what_is_repeated(void **state UNUSED)
         {HTTP_GET, NET_OK, SENT, 502, 1, true},
         {HTTP_GET, NET_OK, SENT, 503, 3, true},
         {HTTP_GET, NET_OK, SENT, 504, 1, true},
+        {HTTP_GET, NET_OK, SENT, 408, 1, true},
+        {HTTP_POST, NET_OK, SENT, 408, 1, false},
         {HTTP_GET, NET_OK, SENT, 503, 4, false},
         {HTTP_PUT, NET_OK, SENT, 503, 1, true},
         {HTTP_PATCH, NET_OK, SENT, 503, 1, true},

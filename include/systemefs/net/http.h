@@ -1,12 +1,13 @@
 /*
  * net/http: the transport over libcurl, and the wait of the program's one loop.
  *
- * The only file that includes curl. One multi handle: keep-alive, HTTP/2 where the server offers
- * it (over TLS; a connection is shared where libcurl does that well), all encodings that this
- * libcurl knows (gzip, ...), at most `max_connections` at once. Easy handles are reused. Redirects
- * are never followed. Proxy variables of the environment count, but never for loopback addresses.
- * Only http and https. `cacert` is added to the system's store. No exchange is repeated behind the
- * caller's back unless its method means the same twice.
+ * With its table of failures, the only file that includes curl. One multi handle: keep-alive,
+ * HTTP/2 where the server offers it (over TLS; a connection is shared where libcurl does that
+ * well), all encodings that this libcurl knows (gzip, ...), at most `max_connections` at once. Easy
+ * handles are reused. Redirects are never followed. Proxy variables of the environment count, but
+ * never for loopback addresses. Only http and https. `cacert` is added to the system's store. No
+ * exchange is repeated behind the caller's back unless its method means the same twice, and none
+ * goes out on a kept connection over which something has come that nobody asked for.
  *
  * http_wait() is where the whole program sleeps: until curl has something to do, one of the
  * caller's descriptors is readable, or the time is up. http_turn() then lets curl work and calls
@@ -55,5 +56,5 @@ int http_wait(struct http *h, struct http_wait_fd *fds, size_t n, int64_t timeou
 void http_turn(struct http *h);
 
 /* What a CURLcode means; `os_error` is the errno of connecting, 0 when unknown. The one table of
- * them, open to its test. */
+ * them (failure.c), open to its test. */
 enum net_failure http_failure_of(int curl_code, int os_error);
