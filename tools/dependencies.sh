@@ -10,7 +10,7 @@ dependencies_demo=(attr jq ripgrep)
 # To test: the second compiler, the test frameworks, tools that read a mount their own way, and
 # editors that save to one (libglib2.0-bin has gio).
 dependencies_check=(clang libcmocka-dev python3 python3-pytest python3-pytest-xdist attr jq ripgrep
-    rsync procps mount groff-base mandoc man-db
+    rsync procps mount util-linux iproute2 groff-base mandoc man-db
     vim nano emacs-nox ed perl libglib2.0-bin tmux)
 
 # To fuzz: clang's runtime, which the package clang only recommends.

@@ -20,6 +20,10 @@ int sockets_open(struct sockets *s, int family, int type, int protocol, unsigned
     if (fd < 0)
         return -1;
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof(unacknowledged_ms));
+    /* What a closed socket has not got rid of is forgotten. The kernel would bring it when the
+     * network is back: a save that had been given up would go over the one made after it. */
+    const struct linger none = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
     s->fds[s->count++] = fd;
     return fd;
 }

@@ -14,7 +14,8 @@ struct sockets {
     size_t count, size;
 };
 
-/* A stream socket, close-on-exec, that gives up after `unacknowledged_ms`; or -1. */
+/* A stream socket, close-on-exec, that gives up after `unacknowledged_ms` and sends nothing once it
+ * is closed; or -1. */
 int sockets_open(struct sockets *s, int family, int type, int protocol, unsigned unacknowledged_ms);
 void sockets_close(struct sockets *s, int fd);
 /* Whether one with this port has bytes that nobody has read. */

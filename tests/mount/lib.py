@@ -315,14 +315,16 @@ class Mount:
     background  as a daemon, as people start it; else with -f, and the log is kept
     path        the mount point; made when left out
     env, args   more of both
+    within      words before the command: ("nsenter", "--net=...")
     options     those of -o: ttl=0, umask="022", ro=True
 
     start() mounts; the factory in conftest.py calls it.
     """
 
     def __init__(self, directory, sandbox, mode="direct", background=False, path=None, env=None,
-                 args=(), **options):
+                 args=(), within=(), **options):
         self.directory, self.sandbox, self.mode = str(directory), sandbox, mode
+        self.within = list(within)
         self.background = background
         self.path = pathlib.Path(path or os.path.join(directory, "mnt"))
         self.path.mkdir(exist_ok=True)
@@ -351,8 +353,9 @@ class Mount:
         self.exit_code = None
         before = self.others = mounts_at(self.path)
         with open(self.log_path, "ab") as log:
+            command, *args = self.command
             process = subprocess.Popen(
-                self.command if self.background else [self.command[0], "-f", *self.command[1:]],
+                [*self.within, command, *([] if self.background else ["-f"]), *args],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
