@@ -101,6 +101,7 @@ class Reader(Person):
     names = ()
 
     def step(self):
+        began = time.monotonic()
         try:
             if not self.serial % 20:
                 self.names = [name for name in os.listdir("contacts") if name[0].isdigit()]
@@ -112,6 +113,7 @@ class Reader(Person):
         except OSError as e:
             self.done.append(["read", "", None, e.errno, 0, 0])
             return
+        self.longest = max(self.longest, time.monotonic() - began)
         wrong = str(json.loads(text)["id"]) + ".json" != name
         self.done.append(["mixed" if wrong or not size else "read", name, None, 0, 0, 0])
 
