@@ -132,9 +132,15 @@ int save_keep(struct store *s, const char *path, pid_t owner, const char *text, 
     return 0;
 }
 
+/* What the disk says is not about the record: "rm -f" takes ENOENT for success. */
+static int disk_error(int error)
+{
+    return error == -ENOENT || error == -EEXIST || error == -ESTALE ? -EIO : error;
+}
+
 static int no_draft(struct op *op, int error)
 {
-    return op_fail(op, error,
+    return op_fail(op, disk_error(error),
                    "what was saved could not be written to the state directory (%s): "
                    "nothing was sent",
                    strerror(-error));
@@ -357,8 +363,8 @@ static int keep_in_trash(struct save *job)
         return op_fail(&job->op, -EINVAL, "its content is not known, and could not be kept");
     int r = trash_put(job->store->shelf, job->path, text.data, text.len, &where);
     if (r < 0)
-        return op_fail(&job->op, r, "it could not be kept in the trash (%s): nothing was sent",
-                       strerror(-r));
+        return op_fail(&job->op, disk_error(r),
+                       "it could not be kept in the trash (%s): nothing was sent", strerror(-r));
     job->trashed = strdup(where.data ? where.data : "");
     return 0;
 }

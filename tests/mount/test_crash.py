@@ -8,6 +8,7 @@ The points at which it kills itself are those of base/fault, which only a build 
 import contextlib
 import errno
 import os
+import shutil
 import signal
 import subprocess
 
@@ -451,6 +452,36 @@ def test_the_disk_becomes_read_only(small_disk, office):
     assert c.writes == 0
     assert "nothing was sent" in o.m.errors()[-1]
     assert o.m.read(o.named(ADA)) == text
+
+
+@pytest.mark.parametrize("command", [
+    f"""echo '{{"locale":"fr"}}' > {ADA}""",
+    f"""echo '{{"locale":"fr"}}' > contacts/.x && mv contacts/.x {ADA}""",
+    f"rm -f {ADA}", "rm -rf tags/%(old)s.json"])
+def test_the_state_directory_is_removed(office, command):
+    """The disk's ENOENT was told as the record's, and so "rm -f" went well, with nothing removed."""
+    o = office()
+    record = o.record(ADA)
+    shutil.rmtree(os.path.join(o.m.env["XDG_STATE_HOME"], "systemefs"))
+    with o.s.counting() as c:
+        done = o.run(command, check=False)
+    assert done.returncode != 0 and "Input/output error" in done.stderr, done
+    assert c.writes == 0
+    assert "No such file or directory): nothing was sent" in o.m.errors()[-1]
+    assert o.record(ADA) == record
+    o.shows(ADA)
+
+
+def test_the_state_directory_is_moved(office):
+    """Drafts and trash go with it."""
+    o = office()
+    home = os.path.join(o.m.env["XDG_STATE_HOME"], "systemefs")
+    os.rename(home, home + "-moved")
+    o.run("rm tags/%(newer)s.json")
+    assert o.run(f"echo '{{x' > {ADA}", check=False).returncode != 0
+    assert o.m.kept("drafts")[o.named(ADA)] == b"{x\n"
+    assert list(o.m.kept("trash")) == [o.named("tags/%(newer)s.json")]
+    assert not os.path.exists(home)
 
 
 @pytest.mark.parametrize("shelf", ["drafts", "trash"])
