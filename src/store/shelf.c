@@ -329,6 +329,8 @@ int draft_begin(struct shelf *s, const char *path, pid_t owner, const void *byte
 {
     if (!s->disk)
         return -EROFS;
+    if (len > SHELF_TEXT_MAX)
+        return -EFBIG;
     struct draft *d = draft_new(s, owner);
     if (!d)
         return -ENOMEM;

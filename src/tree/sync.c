@@ -43,9 +43,9 @@ static int writable(struct tree *t, struct tree_file *file, size_t size, struct 
     if (!file->write)
         return -EBADF;
     *ret = file->scratch ? &file->scratch->text : &file->data;
-    if (file->scratch && size > file->scratch->text.len)
-        return scratch_room(t, file->scratch, size);
-    return size > SCRATCH_TEXT_MAX ? -EFBIG : 0;
+    if (file->scratch)
+        return size > file->scratch->text.len ? scratch_room(t, file->scratch, size) : 0;
+    return size > SHELF_TEXT_MAX ? -EFBIG : 0; /* no more than could be read again as a draft */
 }
 
 /* Makes it that long, with zeros where there was nothing. */

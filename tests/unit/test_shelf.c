@@ -455,15 +455,15 @@ static void test_shown(void **state UNUSED)
 
 static void test_too_long_to_be_read(void **state UNUSED)
 {
+    /* Bug guarded: such a text was kept, and could not be had again. */
     size_t len = SHELF_TEXT_MAX + 1;
     char *bytes = calloc(1, len);
     assert_non_null(bytes);
     struct draft *d;
     struct buf text;
     buf_init(&text, 2 * len);
-    assert_int_equal(draft_begin(s, "5.json", VIM, bytes, len, &d), 0);
-    assert_int_equal(shelf_read(s, "drafts/5.json", &text), -EFBIG);
-    draft_done(d);
+    assert_int_equal(draft_begin(s, "5.json", VIM, bytes, len, &d), -EFBIG);
+    assert_int_equal(shelf_read(s, "drafts/5.json", &text), -ENOENT);
     assert_int_equal(draft_begin(s, "5.json", VIM, bytes, len - 1, &d), 0);
     assert_int_equal(shelf_read(s, "drafts/5.json", &text), 0);
     assert_int_equal(text.len, SHELF_TEXT_MAX);

@@ -36,7 +36,7 @@
 #include "systemefs/base/clock.h"
 #include "systemefs/base/disk.h"
 
-#define SHELF_TEXT_MAX ((size_t)8 << 20) /* bytes of one file that is read back */
+#define SHELF_TEXT_MAX ((size_t)8 << 20) /* bytes of one file, or it could not be read back */
 
 struct shelf;
 struct draft; /* one under way */
