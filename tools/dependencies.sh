@@ -19,6 +19,9 @@ dependencies_fuzz=(clang libclang-rt-14-dev libcmocka-dev)
 # To count what the tests reach (tools/coverage).
 dependencies_coverage=(clang libclang-rt-14-dev llvm)
 
+# To read the code.
+dependencies_lint=(clang-tidy cppcheck)
+
 # Installs whichever of the given packages are missing, as root or through sudo.
 dependencies_install() {
     local package missing=() root=()

@@ -133,6 +133,7 @@ static int walk(struct disk *d, const char *path, bool make, struct place *ret)
     if (r < 0)
         return r;
     int dir = fcntl(real_of(d)->root, F_DUPFD_CLOEXEC, 0);
+    *ret = (struct place){.dir = -1, .name = path};
     if (dir < 0)
         return -errno;
     for (const char *slash; (slash = strchr(path, '/')); path = slash + 1) {

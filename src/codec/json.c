@@ -1,5 +1,6 @@
 #include "systemefs/codec/json.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -135,6 +136,7 @@ bool json_member(struct json object, const char *name, struct json *ret)
     struct json_iter it;
     struct json n, value;
     json_iter_init(&it, object);
+    assert(it.object); /* so that there are names */
     while (json_iter_next(&it, &n, &value)) {
         if (string_equals(n, name, len)) {
             *ret = value;

@@ -112,10 +112,11 @@ static int command_add_letters(struct command *c, const char *arg, const char *n
 {
     for (const char *p = arg + 1; *p; p++) {
         if (*p == 'o') {
+            const char *list = p[1] ? p + 1 : next;
             *took = !p[1];
-            if (!p[1] && !next)
+            if (!list)
                 return refuse_argument(arg, " needs options behind it: -o name=value,...", why);
-            return command_add_list(c, p[1] ? p + 1 : next, why);
+            return command_add_list(c, list, why);
         }
         const struct option_row *row = find_letter(*p);
         if (!row)

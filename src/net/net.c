@@ -1,5 +1,6 @@
 #include "systemefs/net/net.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -196,6 +197,7 @@ static void call_answered(void *data, struct http_response *response)
     struct net_call *c = data;
     struct net *n = c->net;
     int64_t now = net_now(n);
+    assert(response); /* a call that was cancelled is not answered */
     call_account(n, c, response);
 
     /* A time-out before the deadline: net_urge() has moved it out since this try was sent. So

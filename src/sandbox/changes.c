@@ -289,6 +289,8 @@ const char *changes_apply(struct world *w, const cJSON *body, int64_t *ret_id)
                 why = NO_RECORD;
         }
         *ret_id = c.new_id;
+        /* It is one of the literals above. */
+        /* cppcheck-suppress returnDanglingLifetime */
         return why;
     }
     return "no such op";

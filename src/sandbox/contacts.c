@@ -56,7 +56,7 @@ static uint64_t email_key(const char *email)
 {
     char low[512];
     size_t len = 0;
-    for (; email[len] && len < sizeof(low); len++)
+    for (; len < sizeof(low) && email[len]; len++)
         low[len] = (char)(email[len] >= 'A' && email[len] <= 'Z' ? email[len] | 0x20 : email[len]);
     return hash_bytes(low, len);
 }

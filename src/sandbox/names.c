@@ -97,6 +97,7 @@ const char *const names_tags[] = {
     "caf\u00e9",
     "cafe\u0301",
     "👩‍👩‍👧‍👦 families",
+    /* One name, of 256 bytes. NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
     "🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐"
     "🥐🥐🥐🥐🥐🥐🥐🥐🥐"
     "🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐🥐"

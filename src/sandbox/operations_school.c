@@ -1,6 +1,7 @@
 /* sandbox/operations: courses, communities, subscriptions and webhooks (see operations.h). */
 #include "operations.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -210,7 +211,7 @@ static void check_webhook(struct call *call, const struct webhook *self)
     const char *name = call_text(call, "name"), *url = self ? NULL : call_text(call, "url");
     for (size_t i = 0; i < call->world->webhooks.count; i++) {
         const struct webhook *hook = rows_at(&call->world->webhooks, i);
-        if (hook->row.gone || hook == self)
+        if (hook == self || hook->row.gone)
             continue;
         if (name && strcmp(hook->name, name) == 0)
             violation(&call->violations, "name", CODE_NOT_UNIQUE, "This value is already used.");
@@ -244,6 +245,7 @@ static void set_events(struct call *call, struct webhook *hook)
     cJSON_ArrayForEach(item, events)
     {
         const char *event = known_event(event_of(item));
+        assert(event); /* check_webhook() */
         const cJSON *version = cJSON_GetObjectItemCaseSensitive(item, "schemaVersion");
         int64_t plain = strncmp(event, "SALE_", 5) == 0 && cJSON_IsString(item) ? 2 : 1;
         webhook_add_event(call->world, hook, event,

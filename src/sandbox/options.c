@@ -298,16 +298,19 @@ int settings_parse(struct settings *s, int argc, char **argv)
                     name);
             return -EINVAL;
         }
-        char *value = name[len] ? argv[i] + 2 + len + 1 : NULL;
-        if (row->kind == OPTION_FLAG && value) {
+        bool given = name[len];
+        char *value = argv[i] + 2 + len + given;
+        if (row->kind == OPTION_FLAG && given) {
             fprintf(stderr, "systemefs-sandbox: --%s takes no value\n", row->name);
             return -EINVAL;
         }
-        if (row->kind != OPTION_FLAG && !value && ++i < argc)
+        if (row->kind != OPTION_FLAG && !given) {
+            if (++i == argc) {
+                fprintf(stderr, "systemefs-sandbox: --%s needs a value (%s)\n", row->name,
+                        row->arg);
+                return -EINVAL;
+            }
             value = argv[i];
-        if (row->kind != OPTION_FLAG && !value) {
-            fprintf(stderr, "systemefs-sandbox: --%s needs a value (%s)\n", row->name, row->arg);
-            return -EINVAL;
         }
         int r = apply(s, row, value);
         if (r < 0)

@@ -1,4 +1,5 @@
 /* Asking for a record: alone, or by the page that it stands in. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -288,6 +289,7 @@ static int ask_text(struct store *s, struct op *op, enum resource res, struct re
     }
     if (!w || rec->around_failed)
         return ask_alone(s, op, res, rec);
+    assert(l); /* it is the walk's */
     bool back = scan->missed && walk_find(w, scan->missed, &last) && at < last;
     size_t first = back ? at - MIN(at, (size_t)API_PAGE_LIMIT - 1) : at;
     size_t end = MIN(first + API_PAGE_LIMIT, w->count) - 1;

@@ -1,4 +1,5 @@
 /* Listings: which records a collection has, page by page. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -381,6 +382,7 @@ static struct walk *derive(struct store *s, struct op *op, struct listing *l)
 
 int store_walk(struct store *s, struct op *op, struct listing *l, struct walk **ret)
 {
+    assert(op); /* only a look at what is there may come without one */
     struct walk *w = listing_fresh_whole(s, l, op);
     if (!w && !l->growing)
         w = derive(s, op, l);

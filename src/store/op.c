@@ -58,14 +58,13 @@ bool op_parked(const struct op *op)
     return op->parked;
 }
 
-int op_fail(struct op *op, int error, const char *fmt, ...)
+void op_note(struct op *op, int error, const char *fmt, ...)
 {
     op->failure = (struct api_failure){.error = error};
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(op->failure.message, sizeof(op->failure.message), fmt, ap);
     va_end(ap);
-    return error;
 }
 
 void wait_queue_init(struct wait_queue *queue)

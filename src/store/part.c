@@ -1,6 +1,7 @@
 /* The parts of a split walk: their pages, and where they meet. */
 #include "split.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -9,27 +10,28 @@
 
 static struct part *part_at(const struct walk *w, struct list *node)
 {
+    assert(node);
     return node == &w->split->parts ? NULL : CONTAINER_OF(node, struct part, all);
 }
 
 struct part *part_first(const struct walk *w)
 {
-    return w->split ? part_at(w, w->split->parts.next) : NULL;
+    return w->split ? part_at(w, list_next(&w->split->parts)) : NULL;
 }
 
 struct part *part_last(const struct walk *w)
 {
-    return part_at(w, w->split->parts.prev);
+    return part_at(w, list_prev(&w->split->parts));
 }
 
 struct part *part_above(const struct walk *w, const struct part *g)
 {
-    return part_at(w, g->all.prev);
+    return part_at(w, list_prev(&g->all));
 }
 
 struct part *part_below(const struct walk *w, const struct part *g)
 {
-    return part_at(w, g->all.next);
+    return part_at(w, list_next(&g->all));
 }
 
 bool part_stands(const struct part *g)

@@ -25,16 +25,19 @@ struct record *store_peek(const struct store *s, enum resource res, uint64_t key
 
 /* ---- life ---- */
 
-static void origin_unref(struct origin *o)
+/* The store's own, `nowhere`, is a part of it. */
+static void origin_unref(const struct store *s, struct origin *o)
 {
-    if (o && --o->refs == 0)
+    if (o && o != &s->nowhere && --o->refs == 0)
         free(o);
 }
 
-static void set_origin(struct record *rec, struct origin *o)
+static void set_origin(const struct store *s, struct record *rec, struct origin *o)
 {
+    if (rec->origin == o)
+        return;
     o->refs++;
-    origin_unref(rec->origin);
+    origin_unref(s, rec->origin);
     rec->origin = o;
 }
 
@@ -55,8 +58,9 @@ static struct origin *origin_of(struct store *s, uint64_t asked, uint32_t listin
                          .listing = listing,
                          .walk = walk,
                          .refs = 1};
-    origin_unref(s->last_origin);
-    return s->last_origin = o;
+    origin_unref(s, s->last_origin);
+    s->last_origin = o;
+    return o;
 }
 
 struct asking *record_asking(struct record *rec, enum resource res)
@@ -98,7 +102,7 @@ void record_trouble_set(struct store *s, enum resource res, struct record *rec,
 static void record_free(struct store *s, struct record *rec)
 {
     asking_free(rec);
-    origin_unref(rec->origin);
+    origin_unref(s, rec->origin);
     free(rec->text);
     slab_put(&s->record_slab, rec);
 }
@@ -108,7 +112,7 @@ static void record_blank(struct store *s, enum resource res, struct record *rec)
 {
     s->record_count -= rec->present;
     text_drop(s, res, rec);
-    set_origin(rec, &s->nowhere);
+    set_origin(s, rec, &s->nowhere);
     *rec = (struct record){.key = rec->key,
                            .origin = rec->origin,
                            .asking = rec->asking,
@@ -137,7 +141,7 @@ void record_free_all(struct store *s)
             record_free(s, slot->value);
         map_finish(&s->records[res]);
     }
-    origin_unref(s->last_origin);
+    origin_unref(s, s->last_origin);
     slab_finish(&s->record_slab);
 }
 
@@ -164,7 +168,7 @@ struct record *record_slot(struct store *s, enum resource res, uint64_t key)
     if (!rec)
         return NULL;
     rec->key = key;
-    set_origin(rec, &s->nowhere);
+    set_origin(s, rec, &s->nowhere);
     if (!record_asking(rec, res) || map_put(&s->records[res], key, rec) < 0) {
         record_free(s, rec);
         return NULL;
@@ -236,7 +240,7 @@ uint64_t record_put(struct store *s, enum resource res, const struct api_item *i
         if (!first && s->changed)
             s->changed(s->data, res, key);
     }
-    set_origin(rec, origin);
+    set_origin(s, rec, origin);
     rec->stale = rec->absent = rec->around_failed = false;
     rec->expired = rec->expired && asked < s->refreshed;
     record_trouble_set(s, res, rec, NULL);
@@ -270,7 +274,7 @@ void record_put_absent(struct store *s, enum resource res, uint64_t key, uint64_
     struct origin *origin = origin_of(s, asked, rec->origin->listing, rec->origin->walk);
     if (!origin)
         return; /* it is asked for again */
-    set_origin(rec, origin);
+    set_origin(s, rec, origin);
     rec->absent = true;
     rec->expired = rec->expired && asked < s->refreshed;
 }

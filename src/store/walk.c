@@ -161,7 +161,7 @@ struct walk *walk_with(const struct walk *w, uint64_t key, bool in)
     if (n->count < 2)
         n->order = WALK_ANY;
     else if (w->count < 2)
-        n->order = keys[0] > keys[1] ? WALK_DESCENDING : WALK_ASCENDING;
+        n->order = (at == 0) == (key > w->keys[0]) ? WALK_DESCENDING : WALK_ASCENDING;
     return n;
 }
 

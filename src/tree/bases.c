@@ -55,7 +55,7 @@ struct bases *bases_create(const struct clock *clock)
 
 static void drop_oldest(struct bases *b)
 {
-    struct older *o = CONTAINER_OF(b->older.next, struct older, all);
+    struct older *o = CONTAINER_OF(list_next(&b->older), struct older, all);
     list_remove(&o->all);
     b->bytes -= o->len;
     free(o);

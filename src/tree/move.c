@@ -338,7 +338,7 @@ int tree_rename(struct tree *t, struct op *op, uint64_t parent, const char *name
     struct node from, to, n, other;
     int r = change_directory(parent, &from);
     r = r == 0 ? change_directory(new_parent, &to) : r;
-    if (r < 0)
+    if (r != 0)
         return r;
     if (parent == new_parent && strcmp(name, new_name) == 0)
         return 0;

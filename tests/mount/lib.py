@@ -56,6 +56,7 @@ def sanitizer_env(directory):
         "ASAN_OPTIONS": f"{common}:detect_leaks=1",
         "UBSAN_OPTIONS": f"{common}:print_stacktrace=1:halt_on_error=1",
         "LSAN_OPTIONS": common,
+        "TSAN_OPTIONS": f"{common}:second_deadlock_stack=1",
     }
 
 

@@ -19,7 +19,8 @@ struct deed *deed_new(struct person *p, enum deed_kind kind, enum resource res, 
                        .res = res};
     snprintf(d->id, sizeof(d->id), "%s", id);
     snprintf(d->token, sizeof(d->token), "zq%05uq", d->number);
-    return s->deeds[s->deed_count++] = d;
+    s->deeds[s->deed_count++] = d;
+    return d;
 }
 
 static struct deed *next_deed(struct sim *s, const char **text)

@@ -36,6 +36,8 @@ static void say_where(void)
     char line[128];
     if (!running)
         return;
+    /* Not safe in a handler; but all that it could break has ended. */
+    /* NOLINTNEXTLINE(bugprone-signal-handler) */
     int n =
         snprintf(line, sizeof(line), "\nsim ended in the run of: sim --seeds %llu --steps %zu\n",
                  (unsigned long long)running->seed, running->count);

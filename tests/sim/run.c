@@ -188,7 +188,7 @@ void driver_stop(struct sim *s)
                            MIN(net_next_ms(s->net), store_next_ms(s->store)));
         if (sim_now(s) > end) {
             sim_fail(s, "a change is still under way %lld ms after the unmounting",
-                     (long long)(3 * s->plan->timeout_ms));
+                     3 * (long long)s->plan->timeout_ms);
             break;
         }
         if (next > sim_now(s))

@@ -63,7 +63,8 @@ static struct entity *entity_of(struct sim *s, enum resource res, const char *id
     e->bulk = res == RES_CONTACT && s->plan->bulk && strtoull(id, NULL, 10) > 100;
     snprintf(e->id, sizeof(e->id), "%s", id);
     assert_int_equal(map_put(&s->by_id, entity_key(res, id), e), 0);
-    return s->entities[s->entity_count++] = e;
+    s->entities[s->entity_count++] = e;
+    return e;
 }
 
 static void end_version(struct sim *s, struct entity *e)

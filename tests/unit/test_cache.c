@@ -137,7 +137,7 @@ static void test_bound(void **state UNUSED)
 {
     enum { BOUND = 30000 };
     struct world w;
-    struct store_stats stats;
+    struct store_stats stats = {0};
     init(&w, BOUND);
     world_fill(&w, RES_CONTACT, 1, N);
     struct run run = {.res = RES_CONTACT, .listing = world_home(&w, RES_CONTACT)};

@@ -285,10 +285,12 @@ static void test_config_errors(void **state UNUSED)
 static void test_mount_forms(void **state UNUSED)
 {
     /* What mount.fuse3(8) runs for a line of fstab. */
+    /* NOLINTBEGIN(bugprone-suspicious-missing-comma) */
     assert_int_equal(PARSE("systemefs", "/mnt", "-o",
                            "rw,_netdev,nofail,noauto,user,x-systemd.automount,X-y=z,defaults,"
                            "relatime,comment=mine,dev,suid,ttl=5,allow_other"),
                      0);
+    /* NOLINTEND(bugprone-suspicious-missing-comma) */
     assert_string_equal(o.mountpoint, "/mnt");
     assert_int_equal(o.ttl_ms, 5000);
     assert_false(o.ro);

@@ -153,7 +153,7 @@ static void put_edit(struct rng *rng, const struct edit *e, const struct record 
         ADD(&all, "\"id\":7");
     for (unsigned a = 0; a < ATOMS; a++) {
         const char *value = spelling(rng, e->to.atom[a]);
-        if (e->atom[a] && a < 2)
+        if (a < 2 && e->atom[a])
             ADD(&all, "\"m\\u003%u\" :%s", a, value);
         else if (e->atom[a] && base->atom[a] != ABSENT && below(rng, 2))
             ADD(&pairs, "{\"slug\":\"p%u\",\"value\":%s,\"fieldName\":\"\\u0046%u\"}", a - 2, value,

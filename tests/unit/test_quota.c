@@ -337,7 +337,7 @@ static void test_pace(void **state UNUSED)
     assert_int_equal(quota_when(&q, NET_PERSON, T0 + 1020), T0 + 1021);
 
     /* In any second at most ten, and over a minute nearly all of them. */
-    int64_t sent[1000];
+    int64_t sent[1000] = {0};
     size_t n = 0;
     quota_init(&q, 0, 10);
     for (int64_t now = T0; now < T0 + 60000; now++) {

@@ -416,6 +416,7 @@ static void test_paths(void **state UNUSED)
                                         "contacts/by-email",
                                         "tags/1/contacts",
                                         "courses/11/enrollments",
+                                        /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
                                         "webhooks/" UUID ".json",
                                         "contact_fields/city.json",
                                         ".systemefs/ctl",

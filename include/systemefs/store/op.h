@@ -67,8 +67,15 @@ void op_end(struct op *op);
 int op_wait(struct op *op, struct wait_queue *queue);
 /* Whether it waits. */
 bool op_parked(const struct op *op);
-/* Notes the reason and returns `error` (-errno). */
-int op_fail(struct op *op, int error, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void op_note(struct op *op, int error, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Notes the reason and returns `error` (-errno). Here, so that a static analyzer, which reads one
+ * file at a time, sees that it is never 0. */
+#define op_fail(op, error, ...) (op_note((op), (error), __VA_ARGS__), op_failed(error))
+
+static inline int op_failed(int error)
+{
+    return error;
+}
 
 void wait_queue_init(struct wait_queue *queue);
 /* Makes all that wait ready to run. The queue may be freed afterwards. */
