@@ -131,15 +131,15 @@ void check_read(struct sim *s, struct entity *e, const char *bytes, size_t len, 
     /* The kernel itself has cut it off in the middle: for all who read, and for a moment. */
     if (s->kernel.truncated >= began && len < entity_longest(e))
         return;
-    for (size_t i = e->version_count; i-- > 0;) {
+    bool onward = s->plan->ro && pieces > 1 && changed_meanwhile(s, e, began_ms);
+    for (size_t i = e->version_count; i-- > 0 && !onward;) {
         const struct version *v = &e->versions[i];
         if (v->pretty_len != len || memcmp(v->pretty, bytes, len) != 0)
             continue;
         check_age(s, e, v->text, began, began_ms, "the content");
         return;
     }
-    if (s->plan->ro && changed_meanwhile(s, e, began_ms) &&
-        (pieces > 1 || is_cut_off(e, bytes, len)))
+    if (onward || (s->plan->ro && changed_meanwhile(s, e, began_ms) && is_cut_off(e, bytes, len)))
         return;
     sim_fail(s, "what was read of %s is no version of it (%zu bytes): %.*s", e->id, len,
              (int)MIN(len, (size_t)400), bytes);

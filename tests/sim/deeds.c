@@ -154,16 +154,21 @@ static struct deed *relation_of(struct sim *s, const struct flight *f)
             continue;
         if (about)
             sscanf(about, "\"contactId\":%64[0-9]", contact);
+        /* Where two mean the same at once, nobody can tell whose it is: so they are counted. */
+        unsigned meant = 0, reached = 0;
         for (size_t k = 0; k < s->deed_count; k++) {
             struct deed *d = s->deeds[k];
             bool join = d->kind == DEED_JOIN, cancel = d->kind == DEED_CANCEL;
-            if (d->kind != rows[i].kind || d->res != rows[i].res || d->state != DEED_ASKED ||
+            if (d->kind != rows[i].kind || d->res != rows[i].res ||
                 strcmp(d->id, join ? contact : id) != 0 || (join && strcmp(d->item, id) != 0) ||
                 (cancel && !strstr(f->body ? f->body : "", d->item)))
                 continue;
-            if (d->kind == DEED_LEAVE || d->reached < d->attempts) /* a DELETE may go out twice */
-                found = d;
+            meant += d->attempts;
+            reached += d->reached;
+            found = d->state == DEED_ASKED ? d : found;
         }
+        if (found && found->kind != DEED_LEAVE && reached >= meant) /* a DELETE may go out twice */
+            found = NULL;
     }
     return found;
 }
@@ -354,12 +359,13 @@ void check_executed(struct sim *s, struct flight *f, int status)
     if (status >= 300 && status != 404)
         return;
     if (!target_of(f, &to)) {
-        for (size_t i = 0; f->relation && i < s->deed_count; i++)
-            if (s->deeds[i] == f->relation ||
-                (f->relation->kind == DEED_LEAVE && s->deeds[i]->kind == DEED_LEAVE &&
-                 s->deeds[i]->res == f->relation->res &&
-                 strcmp(s->deeds[i]->id, f->relation->id) == 0))
-                s->deeds[i]->executed++;
+        /* Where two mean the same at once, it is done for both. */
+        for (size_t i = 0; f->relation && i < s->deed_count; i++) {
+            const struct deed *r = f->relation;
+            d = s->deeds[i];
+            d->executed += d->kind == r->kind && d->res == r->res && strcmp(d->id, r->id) == 0 &&
+                           strcmp(d->item, r->item) == 0;
+        }
         return;
     }
     if (f->method == HTTP_DELETE && !to.below[0]) {

@@ -291,6 +291,7 @@ static void play(struct sim *s, const bool *keep)
     if (!s->failure[0]) {
         people_inspect(s);
         rest(s, "the last look takes an hour");
+        run_until(s, sim_now(s) + p->timeout_ms);
     }
     if (!s->failure[0])
         check_finish(s);
