@@ -294,20 +294,22 @@ static void check_create(struct sim *s, struct flight *f, const struct target *t
         sim_fail(s, "%s is sent, and is not on the disk", d->token);
 }
 
-/* One of that kind for that record and item which has not been sent yet; else the newest. */
+/* One of that kind for that record and item that is under way. `once`: not if all that were meant
+ * have been sent; where two mean the same at once, nobody can tell whose it is. */
 static struct deed *deed_for(struct sim *s, enum deed_kind kind, const struct target *to,
                              const char *item, bool once)
 {
     struct deed *found = NULL;
+    unsigned meant = 0, reached = 0;
     for (size_t i = 0; i < s->deed_count; i++) {
         struct deed *d = s->deeds[i];
-        if (d->kind != kind || d->state != DEED_ASKED || strcmp(d->id, to->id) != 0 ||
-            strcmp(d->item, item) != 0)
+        if (d->kind != kind || strcmp(d->id, to->id) != 0 || strcmp(d->item, item) != 0)
             continue;
-        if (!once || d->reached < d->attempts)
-            found = d;
+        meant += d->attempts;
+        reached += d->reached;
+        found = d->state == DEED_ASKED ? d : found;
     }
-    return found;
+    return once && reached >= meant ? NULL : found;
 }
 
 static void check_remove(struct sim *s, struct flight *f, const struct target *to)
