@@ -168,7 +168,7 @@ void act_ls_names(struct person *p)
                                         "webhooks",
                                         "connections"};
     p->process = SHELL;
-    sys_list(p, paths[rng_below(&p->rng, ARRAY_SIZE(paths))], 1 + rng_below(&p->rng, 30), add_name,
-             &n);
+    const char *path = paths[rng_below(&p->rng, ARRAY_SIZE(paths))];
+    sys_list(p, path, 1 + rng_below(&p->rng, 30), add_name, &n);
     free(n.names);
 }
