@@ -401,5 +401,8 @@ int store_record_recent(struct store *s, struct op *op, enum resource res, uint6
     /* An older copy is for reading. */
     if (record_trouble(*ret))
         return trouble_fail(op, record_trouble(*ret));
+    if (op->expired)
+        return op_fail(op, -ETIMEDOUT, "no answer within %lld seconds: nothing was sent",
+                       (long long)s->timeout_ms / 1000);
     return op_fail(op, -EREMOTEIO, "the API cannot be reached: nothing was sent");
 }

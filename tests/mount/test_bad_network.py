@@ -13,7 +13,6 @@ from lib import pretty
 from office import Office
 from test_crash import ADA
 
-TIMEOUT = 2
 OK, LOST, LATE, BAD = 0, errno.EREMOTEIO, errno.ETIMEDOUT, errno.EBADMSG
 WORDS = {LOST: "the connection broke", LATE: "no answer in time", BAD: "answer"}
 
@@ -138,6 +137,8 @@ class Fault:
 
     def __init__(self, name, fault, times, read, save, create, remove):
         self.name, self.fault, self.times = name, fault, times
+        late = LATE in (read[0], save[0], create[0], remove[0])
+        self.timeout = 2 if late else 30
         self.expected = {Read: read, Save: save, Create: create, Remove: remove}
 
 
@@ -228,7 +229,7 @@ def through(sandbox, mount):
 
     def start(**options):
         running.append(net.Proxy(sandbox(contacts=20)))
-        return Office(running[-1], mount(running[-1], **{"timeout": TIMEOUT, **options}))
+        return Office(running[-1], mount(running[-1], **options))
     yield start
     for each in running:
         each.stop()
@@ -280,7 +281,7 @@ def check_all(o, acts, result):
 @pytest.mark.parametrize("row", FAULTS, ids=lambda row: row.name)
 def test_a_fault_of_the_network(through, row):
     """All four at the same time, each on a connection that is new."""
-    o = through()
+    o = through(timeout=row.timeout)
     acts = start(o)
     watch = Watch(o, acts)
 

@@ -16,7 +16,7 @@ import proxy as net
 from lib import MOUNT_LIFE, wait_until
 from office import Office
 
-SECONDS = float(os.environ.get("SYSTEMEFS_SECONDS", "4"))
+SECONDS = float(os.environ.get("SYSTEMEFS_SECONDS", "3"))
 TIMEOUT = 5
 CROWD = str(pathlib.Path(__file__).with_name("crowd.py"))
 
