@@ -22,6 +22,9 @@ dependencies_coverage=(clang libclang-rt-14-dev llvm)
 # To read the code.
 dependencies_lint=(clang-tidy cppcheck)
 
+# To watch it run.
+dependencies_run=(valgrind)
+
 # Installs whichever of the given packages are missing, as root or through sudo.
 dependencies_install() {
     local package missing=() root=()
