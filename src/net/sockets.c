@@ -41,7 +41,7 @@ void sockets_close(struct sockets *s, int fd)
 
 static int local_port(int fd)
 {
-    struct sockaddr_storage a;
+    struct sockaddr_storage a = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(a);
     if (getsockname(fd, (struct sockaddr *)&a, &len) < 0)
         return -1;
