@@ -70,7 +70,6 @@ static struct save *job_new(struct store *s, const struct save_order *order)
         .kind = order->kind,
         .res = order->res,
         .key = order->key,
-        .owner = order->owner,
         .filter = order->kind == SAVE_CREATE ? order->filter : -1,
         .by = order->by,
         .grant = order->grant,

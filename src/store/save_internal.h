@@ -18,7 +18,6 @@ struct save {
     uint64_t key, by, item;
     int filter;
     bool grant;
-    pid_t owner;
     char *path, *document, *base_text, *seen_text, *body, *taken;
     struct json mine, base; /* in document and base_text */
     struct json seen;       /* in seen_text; zeroed: nobody has looked */

@@ -117,7 +117,7 @@ static int remove_record(struct tree *t, struct op *op, struct node dir, const c
 /* One field is cleared; its value goes to the trash. */
 static int clear_value(struct tree *t, struct op *op, struct node n)
 {
-    const struct target target = {.node = n};
+    const struct target target = {.node = n, .writer = op_process(t, op)};
     CLEANUP(buf_cleanup) struct buf value;
     buf_init(&value, TREE_TEXT_MAX);
     int r = value_text(t, op, n, &value);

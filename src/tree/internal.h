@@ -286,6 +286,7 @@ struct target {
     struct node dir;  /* where */
     const char *name;
     enum scratch_role role; /* of something new */
+    pid_t writer;           /* process whose text it is, 0: not known */
 };
 /* Begins it: 0, STORE_WAIT, or -errno; the job is op->job. `base` NULL: what the process
  * has opened. */

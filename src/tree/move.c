@@ -298,7 +298,7 @@ static int rename_scratch(struct tree *t, struct op *op, struct scratch *s, stru
     struct target target = {.node = s->becomes, .dir = dir, .name = name, .role = s->becomes_role};
     if (op->job)
         return rename_saved(t, op, s, &target);
-    target = (struct target){.dir = dir, .name = name};
+    target = (struct target){.dir = dir, .name = name, .writer = s->writer};
     bool local = false;
     int r = rename_target(t, op, dir, name, replace, &target, &local);
     if (r == 0 && local) {

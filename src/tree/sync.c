@@ -192,10 +192,13 @@ static struct target target_of(const struct tree_file *file)
 {
     const struct scratch *s = file->scratch;
     if (!s)
-        return (struct target){.node = node_from_ino(file->ino)};
+        return (struct target){.node = node_from_ino(file->ino), .writer = file->writer};
     if (s->record.kind != KIND_ROOT)
-        return (struct target){.node = s->record};
-    return (struct target){.dir = node_from_ino(s->home), .name = s->name, .role = s->role};
+        return (struct target){.node = s->record, .writer = s->writer};
+    return (struct target){.dir = node_from_ino(s->home),
+                           .name = s->name,
+                           .role = s->role,
+                           .writer = s->writer};
 }
 
 static bool *dirty_of(struct tree_file *file)

@@ -337,7 +337,7 @@ static int begin(struct tree *t, struct op *op, const struct target *target, con
     if (r < 0)
         return -ENAMETOOLONG;
     struct save_order order = {.path = path.data,
-                               .owner = op_process(t, op),
+                               .owner = target->writer,
                                .text = text,
                                .text_len = len,
                                .taken = taken,
@@ -363,7 +363,7 @@ static int begin(struct tree *t, struct op *op, const struct target *target, con
         order.kind = SAVE_EDIT;
         order.res = shape_of(target->node.kind)->res;
         order.key = target->node.key;
-        order.has_read = bases_has_read(t->bases, order.owner, node_ino(target->node));
+        order.has_read = bases_has_read(t->bases, op_process(t, op), node_ino(target->node));
         order.seen = last_read(t, target->node);
         r = save_start(t->store, op, &order, &op->job);
     }

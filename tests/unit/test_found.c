@@ -195,6 +195,28 @@ static void test_put_back_of_another(void **state UNUSED)
     }
 }
 
+/* The same, where the second has written its copy, as an editor does that saves in place: the text of
+ * the second took the place of the refused one of the first, and was done with as nothing new. */
+static void test_written_by_another(void **state UNUSED)
+{
+    struct grove g;
+    init(&g);
+    int first = g.caller, second = grove_process(&g);
+    assert_int_equal(grove_read(&g, PATH), 0);
+    assert_int_equal(grove_rename(&g, PATH, "contacts/5.json~"), 0);
+    world_put(&g.w, RES_CONTACT, CONTACT("de", "\"Graz\"", VIP));
+    world_advance(&g.w, TTL + 1);
+    g.caller = second;
+    assert_int_equal(grove_save(&g, "contacts/5.json~", CONTACT("de", "\"Graz\"", VIP)), 0);
+    g.caller = first;
+    assert_int_equal(grove_save(&g, PATH, FRENCH), -ESTALE);
+    assert_int_equal(grove_unlink(&g, PATH), 0);
+    assert_int_equal(grove_rename(&g, "contacts/5.json~", PATH), 0);
+    check_sent(&g.w, "");
+    check_kept(&g.w, "drafts/" PATH, FRENCH);
+    grove_finish(&g);
+}
+
 /* A 429 that comes late, out of the window before, with a Retry-After of a second: that moment was
  * taken for the refill of the new window, and the whole limit was thought to be there again. */
 static void test_late_429(void **state UNUSED)
@@ -351,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_same_backup),
         cmocka_unit_test(test_refused_after_gone),
         cmocka_unit_test(test_put_back_of_another),
+        cmocka_unit_test(test_written_by_another),
         cmocka_unit_test(test_late_429),
         cmocka_unit_test(test_field_of_no_contact),
         cmocka_unit_test(test_written_over),

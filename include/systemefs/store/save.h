@@ -59,7 +59,7 @@ struct save_order {
     enum resource res;
     uint64_t key;     /* of the record; SAVE_CREATE: 0 */
     const char *path; /* what the person named, below the mount point: for drafts and trash */
-    pid_t owner;      /* process, 0: not known */
+    pid_t owner;      /* process whose text it is, 0: not known */
 
     /* What was typed, kept as a draft; NULL: nothing was (mkdir, rm, ln). Where it is not the
      * record's JSON itself (the value of one field), `document` is the JSON that it means. */
