@@ -97,6 +97,11 @@ size_t walk_position_after(const struct walk *w, uint64_t key)
     return w->order == WALK_ANY ? w->count : lower_bound(w, key);
 }
 
+bool walk_goes_on_in(const struct walk *w, const struct walk *other)
+{
+    return other->order != WALK_ANY && (w->order == other->order || w->count < 2);
+}
+
 /* From now on the order is none: remember the keys, so that repetitions are seen. */
 static int walk_disorder(struct walk *w)
 {

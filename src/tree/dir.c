@@ -252,12 +252,14 @@ static void seek(struct tree_dir *dir, uint64_t cookie)
 }
 
 /* The walk has failed. The last whole one is read in its place, if the store lets it serve (the API
- * is away). If not, and nothing was read, the next reader of this handle begins anew. */
+ * is away), and where the reader is can be told in that. If not, and nothing was read, the next
+ * reader of this handle begins anew. */
 static bool fall_back(struct tree *t, struct op *op, const struct form *form, struct tree_dir *dir)
 {
     const struct api_failure failure = op->failure;
     struct walk *older = NULL;
-    bool found = form->walk(t, op, dir->node, &older) == 0 && older->complete;
+    bool found = form->walk(t, op, dir->node, &older) == 0 && older->complete &&
+                 (!dir->started || walk_goes_on_in(dir->walk, older));
     if (found || !dir->started)
         drop_walk(dir);
     if (!found) {

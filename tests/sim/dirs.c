@@ -166,8 +166,7 @@ static void to_nobody(void *data UNUSED, const struct entry *entry UNUSED)
 }
 
 /* A program that looks at the beginning once more, and goes on where it was: rewinddir(),
- * seekdir().
- */
+ * seekdir(). By POSIX nobody may: it works where the order stays that of the ids. */
 static int look_back(struct person *p, struct stream *st)
 {
     uint64_t offset = st->offset;
@@ -205,7 +204,8 @@ int sys_list(struct person *p, const char *path, size_t room, sys_entry_fn *each
             st.cache = false;
         r = get_names(p, &st, take, each, data);
         bool here = s->life == st.life && s->alive;
-        if (r > 0 && here && !p->inspects && rng_below(&p->rng, 24) == 0)
+        bool looks = rng_below(&p->rng, 24) == 0 && !s->wire.strange_pages;
+        if (r > 0 && here && !p->inspects && looks)
             r = look_back(p, &st) < FROM_DRIVER ? -ENOTCONN - 1 : r;
         if (r > 0 && rng_below(&p->rng, 4) == 0)
             person_sleep(p, (int64_t)rng_below(&p->rng, room > 40 ? 50 : 500));

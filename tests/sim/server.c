@@ -180,6 +180,7 @@ void server_execute(struct sim *s, struct flight *f)
     world_respond(&s->w, &request, &answer);
     if (question)
         *question = '?';
+    s->wire.strange_pages += question != NULL;
     f->status = answer.status ? answer.status : 200;
     f->answer = answer.body ? strdup(answer.body) : NULL;
     ++s->tick;

@@ -225,6 +225,7 @@ struct wire {
     struct map asked; /* hash of method and URL -> how often, in this weather */
     int64_t bad_ms;   /* when the last answer or failure came that is none of an API that is well */
     int64_t last_page_ms[RES_COUNT];
+    unsigned strange_pages; /* first pages that came in place of others */
     /* the quota */
     int64_t left, window_end_ms;
     uint64_t window;

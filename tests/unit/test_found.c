@@ -195,8 +195,9 @@ static void test_put_back_of_another(void **state UNUSED)
     }
 }
 
-/* The same, where the second has written its copy, as an editor does that saves in place: the text of
- * the second took the place of the refused one of the first, and was done with as nothing new. */
+/* The same, where the second has written its copy, as an editor does that saves in place: the text
+ * of the second took the place of the refused one of the first, and was done with as nothing new.
+ */
 static void test_written_by_another(void **state UNUSED)
 {
     struct grove g;
