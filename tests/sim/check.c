@@ -90,7 +90,26 @@ static void check_age(struct sim *s, struct entity *e, const char *text, uint64_
         sim_fail(s, "%s of %s is %" PRId64 " ms past its time", what, e->id, began_ms - until);
 }
 
-/* A file that is not opened, as on a mount "ro", is read on in the newer text where it changes. */
+/* A file that is not opened, as on a mount "ro", is read on in the newer text where it changes:
+ * then each of its pages is of a version. */
+static bool is_paged(const struct entity *e, const char *bytes, size_t len)
+{
+    bool fits = true;
+    for (size_t at = 0; at < len && fits; at += SIM_PAGE) {
+        fits = false;
+        for (size_t i = 0; i < e->version_count && !fits; i++) {
+            const struct version *v = &e->versions[i];
+            size_t n = MIN(len - at, (size_t)SIM_PAGE),
+                   has = v->pretty_len - MIN(v->pretty_len, at);
+            fits = memcmp(v->pretty + MIN(v->pretty_len, at), bytes + at, MIN(n, has)) == 0;
+            for (size_t k = has; k < n && fits;
+                 k++) /* behind its end, by the size of another one */
+                fits = bytes[at + k] == '\0';
+        }
+    }
+    return fits;
+}
+
 static bool changed_meanwhile(const struct sim *s, const struct entity *e, int64_t began_ms)
 {
     const char *first = NULL;
@@ -131,15 +150,15 @@ void check_read(struct sim *s, struct entity *e, const char *bytes, size_t len, 
     /* The kernel itself has cut it off in the middle: for all who read, and for a moment. */
     if (s->kernel.truncated >= began && len < entity_longest(e))
         return;
-    bool onward = s->plan->ro && pieces > 1 && changed_meanwhile(s, e, began_ms);
-    for (size_t i = e->version_count; i-- > 0 && !onward;) {
+    bool onward = s->plan->ro && changed_meanwhile(s, e, began_ms);
+    for (size_t i = e->version_count; i-- > 0 && !(onward && pieces > 1);) {
         const struct version *v = &e->versions[i];
         if (v->pretty_len != len || memcmp(v->pretty, bytes, len) != 0)
             continue;
         check_age(s, e, v->text, began, began_ms, "the content");
         return;
     }
-    if (onward || (s->plan->ro && changed_meanwhile(s, e, began_ms) && is_cut_off(e, bytes, len)))
+    if (onward && (pieces > 1 || is_paged(e, bytes, len) || is_cut_off(e, bytes, len)))
         return;
     sim_fail(s, "what was read of %s is no version of it (%zu bytes): %.*s", e->id, len,
              (int)MIN(len, (size_t)400), bytes);
