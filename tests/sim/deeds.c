@@ -60,6 +60,7 @@ void deed_asked(struct person *p, struct deed *d)
     d->asked = ++s->tick;
     d->asked_ms = sim_now(s);
     d->excused = d->written = false;
+    d->failures = s->w.disk.failures;
 }
 
 static bool disk_says_no(int result)
@@ -410,7 +411,7 @@ static void check_deed(struct sim *s, const struct deed *d)
 void check_unheard(struct sim *s, struct deed *d)
 {
     const struct disk_memory *m = &s->w.disk;
-    bool well = !m->read_only && !m->fail_in && m->room == SIZE_MAX;
+    bool well = m->failures == d->failures && !m->read_only && !m->fail_in && m->room == SIZE_MAX;
     d->excused = d->excused || !well;
     if (d->state == DEED_ASKED && !s->dead && !d->excused && !d->executed && !d->over &&
         !kept(s, d))

@@ -146,12 +146,13 @@ struct deed {
     char token[24];
     enum resource res;
     char id[RESOURCE_ID_TEXT_MAX + 1], item[RESOURCE_ID_TEXT_MAX + 1];
-    char member[32]; /* that is changed: "locale", or the slug of a pair */
-    char *base;      /* the record that the person has read, compact; NULL: none */
-    bool text;       /* there is a text that can be lost */
-    bool written;    /* all of it, to a file that becomes a record */
-    bool excused;    /* the disk could not take it */
-    bool over;       /* replaced by a later save of the same program, or thrown away by a person */
+    char member[32];   /* that is changed: "locale", or the slug of a pair */
+    char *base;        /* the record that the person has read, compact; NULL: none */
+    bool text;         /* there is a text that can be lost */
+    bool written;      /* all of it, to a file that becomes a record */
+    bool excused;      /* the disk could not take it */
+    unsigned failures; /* of the disk, when it was asked for */
+    bool over; /* replaced by a later save of the same program, or thrown away by a person */
     int result;
     unsigned attempts, reached, executed;
     int64_t asked_ms;

@@ -24,6 +24,7 @@ static int told_to_fail(struct disk_memory *m)
     m->calls++;
     if (m->fail_in == 0 || --m->fail_in > 0)
         return 0;
+    m->failures++;
     if (m->fail_for > 1) {
         m->fail_for -= m->fail_for < UINT32_MAX;
         m->fail_in = 1;

@@ -46,8 +46,9 @@ struct disk_memory {
     bool read_only;
 
     /* what a test may look at */
-    unsigned calls;  /* since init, but unlock and close */
-    unsigned writes; /* that reached the disk, synced */
+    unsigned calls;    /* since init, but unlock and close */
+    unsigned failures; /* that it was told to meet, so far */
+    unsigned writes;   /* that reached the disk, synced */
 
     /* private */
     struct disk_memory_file *files;
