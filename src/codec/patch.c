@@ -37,6 +37,21 @@ int patch_read(const char *text, size_t len, struct json *ret, char *why)
     return 0;
 }
 
+bool patch_is_whole(struct json rec, struct json mine)
+{
+    struct json name, value;
+    struct json_iter it;
+    CLEANUP(buf_cleanup) struct buf text;
+    buf_init(&text, PATCH_TEXT_MAX);
+    json_iter_init(&it, rec);
+    while (json_iter_next(&it, &name, &value)) {
+        buf_reset(&text);
+        if (json_string(name, &text) < 0 || !json_member(mine, text.data ? text.data : "", &value))
+            return false;
+    }
+    return true;
+}
+
 int patch_fail_unsendable(struct patch_work *w, struct json name)
 {
     return patch_fail(w->ret->why, -EINVAL,

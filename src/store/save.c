@@ -120,17 +120,6 @@ uint64_t save_key(const struct save *job)
 
 /* ---- drafts ---- */
 
-int save_keep(struct store *s, const char *path, pid_t owner, const char *text, size_t len,
-              const char *reason)
-{
-    struct draft *draft;
-    int r = draft_begin(s->shelf, path, owner, text, len, &draft);
-    if (r < 0)
-        return r;
-    draft_refused(draft, reason);
-    return 0;
-}
-
 /* What the disk says is not about the record: "rm -f" takes ENOENT for success. */
 static int disk_error(int error)
 {
@@ -145,46 +134,68 @@ static int no_draft(struct op *op, int error)
                    strerror(-error));
 }
 
-/* Whether what was typed is the record itself, as its draft will be. */
-static bool is_whole(const struct save_order *order)
+/* Whether what was typed is the record's own JSON, as its draft will be. */
+static bool is_document(const struct save_order *order)
 {
     return order->kind == SAVE_EDIT && order->text && !order->document;
 }
 
 /* Refused before anything was begun; `base` may be NULL. */
-static int refuse(struct store *s, struct op *op, const struct save_order *order, const char *base)
+static int keep(struct store *s, const struct save_order *order, const char *base,
+                const char *reason)
 {
     struct draft *draft;
-    int error = op->failure.error;
-    if (!order->text)
-        return error;
     int r = draft_begin(s->shelf, order->path, order->owner, order->text, order->text_len, &draft);
     if (r < 0)
-        return no_draft(op, r);
-    if (is_whole(order) && base)
+        return r;
+    if (is_document(order) && base)
         draft_based_on(draft, base);
-    draft_refused(draft, op->failure.message);
-    return error;
+    draft_refused(draft, reason);
+    return 0;
+}
+
+int save_keep(struct store *s, const struct save_order *order, const char *reason)
+{
+    return keep(s, order, order->base, reason);
+}
+
+static int refuse(struct store *s, struct op *op, const struct save_order *order, const char *base)
+{
+    int error = op->failure.error;
+    int r = order->text ? keep(s, order, base, op->failure.message) : 0;
+    return r < 0 ? no_draft(op, r) : error;
+}
+
+/* Whether it is a draft of the whole record: 1, 0, or -errno. */
+static int is_whole_draft(const struct save *job, const struct save_order *order)
+{
+    struct json base, mine;
+    bool whole = json_check(job->base_text, strlen(job->base_text), &base, NULL) == 0 &&
+                 json_check(order->text, order->text_len, &mine, NULL) == 0 &&
+                 patch_is_whole(base, mine);
+    return !whole ? 0
+                  : shelf_is_draft(job->store->shelf, order->path, order->text, order->text_len);
 }
 
 /* A text that was a draft before is the change that it was then; and a conflict that somebody has
- * looked at is none any more. */
-static void take_older_base(struct save *job, const struct save_order *order)
+ * looked at is none any more. 0; 1: it was one, and nobody knows of what; -errno. */
+static int take_older_base(struct save *job, const struct save_order *order)
 {
     CLEANUP(buf_cleanup) struct buf base;
     struct json v;
     buf_init(&base, SHELF_TEXT_MAX);
-    if (!is_whole(order) || order->has_read ||
-        shelf_base(job->store->shelf, order->path, order->text, order->text_len, &base) < 0)
-        return;
+    if (!is_document(order) || order->has_read)
+        return 0;
     /* The power may have failed while it was written. */
-    if (json_check(base.data, base.len, &v, NULL) < 0 || json_type(v) != JSON_OBJECT)
-        return;
+    if (shelf_base(job->store->shelf, order->path, order->text, order->text_len, &base) < 0 ||
+        json_check(base.data, base.len, &v, NULL) < 0 || json_type(v) != JSON_OBJECT)
+        return is_whole_draft(job, order);
     free(job->base_text);
     job->base_text = buf_take(&base, NULL);
     job->seen_text = copy_of(order->seen);
     if (job->seen_text)
         json_check(job->seen_text, strlen(job->seen_text), &job->seen, NULL);
+    return 0;
 }
 
 /* ---- beginning ---- */
@@ -238,17 +249,25 @@ int save_start(struct store *s, struct op *op, const struct save_order *order, s
     struct save *job = NULL;
     /* A NUL would end what is looked at, and not what is kept. */
     bool nul = order->text && !order->document && memchr(order->text, '\0', order->text_len);
-    int r = 0;
+    int r = 0, unknown = 0;
     if (nul)
         r = op_fail(op, -EINVAL, "it holds a NUL byte: that is no JSON");
     else if (!(job = job_new(s, order)))
         r = op_fail(op, -ENOMEM, "no memory");
     if (r == 0) {
-        take_older_base(job, order);
+        unknown = take_older_base(job, order);
         r = check(job, op);
     }
+    /* Compared with the record as it is now, it would take back what others have changed. */
+    if (r == 0 && unknown < 0)
+        r = op_fail(op, disk_error(unknown), "the drafts cannot be read (%s): nothing was sent",
+                    strerror(-unknown));
+    else if (r == 0 && unknown && !nothing_to_do(job))
+        r = op_fail(op, -ESTALE,
+                    "it is a draft, and what it was a change of is not known any more: nothing was "
+                    "sent; open the record itself, and change that");
     if (r < 0) {
-        r = refuse(s, op, order, job ? job->base_text : order->base);
+        r = refuse(s, op, order, unknown ? NULL : job ? job->base_text : order->base);
         save_unref(job);
         return r;
     }
@@ -267,7 +286,7 @@ int save_start(struct store *s, struct op *op, const struct save_order *order, s
             save_unref(job);
             return no_draft(op, r);
         }
-        if (is_whole(order))
+        if (is_document(order))
             draft_based_on(job->draft, job->base_text);
         fault_point("draft-written");
     }

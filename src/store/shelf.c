@@ -255,20 +255,44 @@ static struct draft *draft_new(struct shelf *s, pid_t owner)
     return d;
 }
 
-/* The lock on an older draft that is nobody's now, has that hash and (not NULL) those bytes; else
- * -1. */
+/* Whether it has that hash and (not NULL) those bytes: 1, 0, or -errno. */
+static int holds(struct shelf *s, const char *path, uint64_t hash, const void *bytes, size_t len)
+{
+    struct buf old CLEANUP(buf_cleanup);
+    buf_init(&old, SHELF_TEXT_MAX);
+    int r = s->disk->read(s->disk, path, &old);
+    return r < 0 ? r
+                 : hash_bytes(old.data, old.len) == hash &&
+                       (!bytes ||
+                        (old.len == len && (len == 0 || memcmp(old.data, bytes, len) == 0)));
+}
+
+/* The lock on an older draft that is nobody's now, and holds that; else -1. */
 static int claim(struct shelf *s, const char *path, uint64_t hash, const void *bytes, size_t len)
 {
     int lock = s->disk->lock(s->disk, path);
     if (lock < 0)
         return -1;
-    struct buf old CLEANUP(buf_cleanup);
-    buf_init(&old, SHELF_TEXT_MAX);
-    if (s->disk->read(s->disk, path, &old) == 0 && hash_bytes(old.data, old.len) == hash &&
-        (!bytes || (old.len == len && (len == 0 || memcmp(old.data, bytes, len) == 0))))
+    if (holds(s, path, hash, bytes, len) > 0)
         return lock;
     s->disk->unlock(s->disk, lock);
     return -1;
+}
+
+/* The next draft of that size behind number *n of those at `base`: 1, 0: none, or -errno. */
+static int next_of_size(struct shelf *s, const struct buf *base, size_t len, unsigned *n,
+                        struct buf *path)
+{
+    struct disk_info info;
+    while (++*n <= COMPARED_MAX) {
+        int r = shelf_version(base->data, *n, "", path);
+        r = r < 0 ? r : s->disk->stat(s->disk, path->data, &info);
+        if (r < 0 && r != -ENOENT)
+            return r;
+        if (r == 0 && !info.dir && info.size == len)
+            return 1;
+    }
+    return 0;
 }
 
 /* The same for one of this process, whatever it holds; its base goes, if it is another text's. */
@@ -297,11 +321,7 @@ static int claim_own(struct shelf *s, const struct buf *base, pid_t owner, uint6
 static int claim_same(struct shelf *s, const struct buf *base, uint64_t hash, const void *bytes,
                       size_t len, struct buf *path)
 {
-    for (unsigned n = 1; n <= COMPARED_MAX; n++) {
-        struct disk_info info;
-        if (shelf_version(base->data, n, "", path) < 0 ||
-            s->disk->stat(s->disk, path->data, &info) < 0 || info.dir || info.size != len)
-            continue;
+    for (unsigned n = 0; next_of_size(s, base, len, &n, path) > 0;) {
         int lock = claim(s, path->data, hash, bytes, len);
         if (lock >= 0)
             return lock;
@@ -361,6 +381,20 @@ int draft_begin(struct shelf *s, const char *path, pid_t owner, const void *byte
     return 0;
 }
 
+int shelf_is_draft(struct shelf *s, const char *path, const void *bytes, size_t len)
+{
+    struct buf base CLEANUP(buf_cleanup), at CLEANUP(buf_cleanup);
+    shelf_path_init(&base);
+    shelf_path_init(&at);
+    uint64_t hash = hash_bytes(bytes, len);
+    int r = s->disk ? shelf_path(SHELF_DRAFTS, path, &base) : -ENOENT;
+    for (unsigned n = 0; r == 0 && (r = next_of_size(s, &base, len, &n, &at)) > 0;) {
+        r = holds(s, at.data, hash, bytes, len);
+        r = r == -ENOENT ? 0 : r; /* gone by now */
+    }
+    return r == -ENOENT || r == -ENOTDIR ? 0 : r;
+}
+
 const char *draft_path(const struct draft *d)
 {
     return d->kept->path + strlen(SHELF_DRAFTS "/");
@@ -389,6 +423,8 @@ void draft_done(struct draft *d)
 
 void draft_refused(struct draft *d, const char *reason)
 {
+    if (d->based)
+        shelf_sync_base(d->shelf, d->kept->path, d->kept->hash);
     write_reason(d->shelf, d->kept->path, reason, 0);
     keep(d->shelf, d->kept);
     d->kept = NULL;

@@ -43,6 +43,18 @@ void draft_based_on(struct draft *d, const char *base)
         log_warn("what %s is a change of is not kept: %s", d->kept->path, strerror(-r));
 }
 
+void shelf_sync_base(struct shelf *s, const char *path, uint64_t hash)
+{
+    struct buf place CLEANUP(buf_cleanup), base CLEANUP(buf_cleanup);
+    shelf_path_init(&place);
+    buf_init(&base, SHELF_TEXT_MAX);
+    int r = place_of(path, hash, &place);
+    r = r < 0 ? r : s->disk->read(s->disk, place.data, &base);
+    r = r < 0 ? r : s->disk->write(s->disk, place.data, base.data, base.len, 0);
+    if (r < 0)
+        log_warn("what %s is a change of may be lost: %s", path, strerror(-r));
+}
+
 int shelf_base(struct shelf *s, const char *path, const void *bytes, size_t len, struct buf *ret)
 {
     struct buf draft CLEANUP(buf_cleanup), place CLEANUP(buf_cleanup);

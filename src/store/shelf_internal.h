@@ -72,6 +72,8 @@ size_t shelf_unversioned(const char *path);
 
 /* Removes the base of a draft at `path` that had those bytes. */
 void shelf_remove_base(struct shelf *s, const char *path, uint64_t hash);
+/* Has it outlast a power failure: the draft is refused, and stays. */
+void shelf_sync_base(struct shelf *s, const char *path, uint64_t hash);
 /* At the start: removes the bases of drafts that are gone. */
 void shelf_sweep_bases(struct shelf *s);
 

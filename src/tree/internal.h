@@ -346,11 +346,6 @@ int change_document(const char *const members[2], const char *name, size_t len, 
  */
 bool renamed_away(struct tree *t, const struct op *op, struct node n);
 
-/* write, sync */
-/* Whether `mine` has all the members of `rec`: then it is the whole record as an editor holds it.
- */
-bool write_is_whole(struct json rec, struct json mine);
-
 /* A number that is of this tree, and not made up by the kernel. */
 static inline bool node_known(struct node n)
 {

@@ -245,7 +245,7 @@ static void sync_taken(struct tree *t, struct tree_file *file, const struct save
         buf_init(&base, PATCH_TEXT_MAX);
         free(file->base);
         bool whole = rec && json_check(text, strlen(text), &mine, NULL) == 0 &&
-                     write_is_whole(record_json(rec), mine);
+                     patch_is_whole(record_json(rec), mine);
         json_compact(whole ? mine
                      : rec ? record_json(rec)
                            : (struct json){.p = "{}", .len = 2},
@@ -298,10 +298,13 @@ int tree_sync(struct tree *t, struct op *op, struct tree_file *file)
 static void keep_last(struct tree *t, const struct tree_file *file, const char *path,
                       const char *why)
 {
-    const char *text;
-    size_t len;
-    text_of(file, 0, SIZE_MAX, &text, &len);
-    save_keep(t->store, path ? path : "", file->writer, text, len, why);
+    const bool record = shape_of(node_from_ino(file->ino).kind)->form == FORM_RECORD;
+    struct save_order order = {.kind = SAVE_EDIT,
+                               .path = path ? path : "",
+                               .owner = file->writer,
+                               .base = record ? file->base : NULL};
+    text_of(file, 0, SIZE_MAX, &order.text, &order.text_len);
+    save_keep(t->store, &order, why);
 }
 
 /* Whoever wrote last has not closed it (it was killed, or gave it away): nobody hears the verdict,

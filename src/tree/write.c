@@ -134,23 +134,6 @@ void write_opened(struct tree *t, const struct op *op, struct node n, const stru
     bases_opened(t->bases, op_process(t, op), record_ino(t, n), rec->hash);
 }
 
-/* Whether `mine` has all the members of `rec`: then it is the whole record as an editor holds it.
- */
-bool write_is_whole(struct json rec, struct json mine)
-{
-    struct json name, value;
-    struct json_iter it;
-    CLEANUP(buf_cleanup) struct buf text;
-    buf_init(&text, PATCH_TEXT_MAX);
-    json_iter_init(&it, rec);
-    while (json_iter_next(&it, &name, &value)) {
-        buf_reset(&text);
-        if (json_string(name, &text) < 0 || !json_member(mine, text.data ? text.data : "", &value))
-            return false;
-    }
-    return true;
-}
-
 /*
  * It has been saved. What the editor now holds is not the server's record (somebody else's change
  * may be in that, too), but the text that it has just written: its next save is a change of that.
@@ -173,7 +156,7 @@ static void write_saved(struct tree *t, struct op *op, struct node n, const char
         return;
     bool whole = shape_of(n.kind)->form == FORM_RECORD && rec->text &&
                  json_check(text, strlen(text), &mine, NULL) == 0 &&
-                 write_is_whole(record_json(rec), mine) && json_compact(mine, &compact) == 0;
+                 patch_is_whole(record_json(rec), mine) && json_compact(mine, &compact) == 0;
     if (whole)
         bases_saved(t->bases, process, record_ino(t, n), compact.data, compact.len);
     else
@@ -185,8 +168,7 @@ static void write_saved(struct tree *t, struct op *op, struct node n, const char
 static int keep_refused(struct tree *t, struct op *op, const struct save_order *order)
 {
     int error = op->failure.error;
-    int r = save_keep(t->store, order->path, order->owner, order->text, order->text_len,
-                      op->failure.message);
+    int r = save_keep(t->store, order, op->failure.message);
     return r < 0 ? op_fail(op, r, "it could not even be kept as a draft (%s): nothing was sent",
                            strerror(-r))
                  : error;

@@ -320,6 +320,7 @@ static int shell_writes(struct person *p, const char *path, struct deed *d, cons
     int closed = sys_close(p, fd);
     r = r ? r : closed;
     deed_told(p, d, r);
+    p->process = SHELL;
     look_at(p, d);
     return r;
 }
@@ -470,9 +471,10 @@ static void act_drafts(struct person *p)
             if (other)
                 other->over = true;
             sys_unlink(p, path);
-        } else if (d && d->state != DEED_ASKED && !d->base && strcmp(d->path, to) == 0 &&
+        } else if (d && d->state != DEED_ASKED && strcmp(d->path, to) == 0 &&
                    d->kind == DEED_EDIT) {
-            /* A part of a record: a whole one would take back what others have changed since. */
+            p->process = COPY;
+            person_renew_process(p);
             shell_writes(p, to, d, text);
         }
         free(text);

@@ -5,7 +5,7 @@
 
 #define FILE_MAX 4096
 
-enum { EDITOR, SHELL }; /* a person's processes */
+enum { EDITOR, SHELL, COPY }; /* a person's processes; COPY has never read a record */
 
 struct names {
     char (*names)[64];

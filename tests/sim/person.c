@@ -1,6 +1,7 @@
 /* sim: people: each a coroutine that posts one request at a time, and real processes to be. */
 #include "sim.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,23 +38,37 @@ static struct person *entering;
 
 static pid_t processes[SIM_PEOPLE * SIM_PROCESSES];
 
+static int alive[2]; /* a pipe: they live as long as the simulator has its writing end */
+
+static pid_t make_process(void)
+{
+    char byte;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        close(alive[1]);
+        _exit(read(alive[0], &byte, 1) != 0);
+    }
+    return pid;
+}
+
 static void make_processes(void)
 {
-    static int alive[2];
-    if (processes[0])
+    static pid_t made_by; /* shrinking forks */
+    if (made_by == getpid())
         return;
+    made_by = getpid();
     assert_int_equal(pipe(alive), 0);
-    for (size_t i = 0; i < ARRAY_SIZE(processes); i++) {
-        char byte;
-        pid_t pid = fork();
-        assert_true(pid >= 0);
-        if (pid == 0) { /* lives as long as the simulator has the other end */
-            close(alive[1]);
-            _exit(read(alive[0], &byte, 1) != 0);
-        }
-        processes[i] = pid;
-    }
-    close(alive[0]);
+    for (size_t i = 0; i < ARRAY_SIZE(processes); i++)
+        processes[i] = make_process();
+}
+
+void person_renew_process(struct person *p)
+{
+    pid_t *process = &processes[p->number * SIM_PROCESSES + p->process];
+    assert_int_equal(kill(*process, SIGKILL), 0);
+    assert_int_equal(waitpid(*process, NULL, 0), *process);
+    *process = make_process();
 }
 
 int person_thread(const struct person *p)

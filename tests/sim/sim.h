@@ -35,7 +35,7 @@
 #include "world.h"
 
 #define SIM_PEOPLE    4
-#define SIM_PROCESSES 2  /* of a person: the editor that stays open, and a shell's programs */
+#define SIM_PROCESSES 3  /* of a person: the editor that stays open, a shell's programs, cp */
 #define SIM_PAGE      64 /* bytes of a page: records are to have several */
 #define SIM_PATH      320
 #define SIM_TEXT_MAX  ((size_t)1 << 20)
@@ -532,6 +532,8 @@ int64_t people_next_ms(const struct sim *s);
 void person_wait_call(struct person *p); /* posts p->call, returns when it is answered */
 void person_sleep(struct person *p, int64_t ms);
 int person_thread(const struct person *p);
+/* Its process has ended, and this is another one. */
+void person_renew_process(struct person *p);
 void act_run(struct person *p);
 void inspect_run(struct person *p);
 

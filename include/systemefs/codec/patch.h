@@ -105,6 +105,10 @@ static inline struct patch_item patch_item_at(const struct patch *p, size_t i)
  */
 int patch_read(const char *text, size_t len, struct json *ret, char *why);
 
+/* Whether `mine` has all the members of `rec`: then it is the whole record, as an editor holds it.
+ */
+bool patch_is_whole(struct json rec, struct json mine);
+
 /*
  * What to send. `theirs` zeroed: nobody else has changed anything. 0; -EINVAL: a read-only or
  * unknown member changed, a value of a shape that cannot be meant (fields that are no array of

@@ -105,6 +105,5 @@ const char *save_document(const struct save *job);
 void save_ref(struct save *job);
 void save_unref(struct save *job); /* accepts NULL */
 
-/* Keeps what was typed, when it cannot even be made an order of: 0 or -errno of the disk. */
-int save_keep(struct store *s, const char *path, pid_t owner, const char *text, size_t len,
-              const char *reason);
+/* Keeps what was typed, when nothing is to be sent: 0 or -errno of the disk. `base` may be NULL. */
+int save_keep(struct store *s, const struct save_order *order, const char *reason);

@@ -51,11 +51,14 @@ void shelf_destroy(struct shelf *s);
  * name in the path; -ENOTDIR where a name in it is kept as a file; else the disk's errors. */
 int draft_begin(struct shelf *s, const char *path, pid_t owner, const void *bytes, size_t len,
                 struct draft **ret);
-/* Notes what it is a change of: the record as it was opened. What fails is logged. */
+/* Notes what it is a change of: the record as it was opened. What fails is logged. Not synced
+ * before the draft is refused: most are done before the power fails. */
 void draft_based_on(struct draft *d, const char *base);
 /* Appends what a draft of that path with those bytes is a change of, of any life of the program.
  * -ENOENT: nothing was noted. What a power failure has left of it is whatever it is: check it. */
 int shelf_base(struct shelf *s, const char *path, const void *bytes, size_t len, struct buf *ret);
+/* Whether there is a draft of that path with those bytes: 1, 0, or -errno of the disk. */
+int shelf_is_draft(struct shelf *s, const char *path, const void *bytes, size_t len);
 /* Where it is, below `drafts/`. Lives as long as the draft. */
 const char *draft_path(const struct draft *d);
 /* The API has it: the draft goes away, with what it replaced. The handle is not to be used any
