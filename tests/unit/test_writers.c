@@ -132,31 +132,69 @@ static void test_both(void **state UNUSED)
     }
 }
 
-/* Both close at the same moment: the second waits for the first, and is a change of what that has
- * made. */
+/* Two write, and close at the same moment; from then on the server takes that long. */
+static void begin_both(struct grove *g, struct tree_file *files[2], struct grove_call calls[2],
+                       const char *second, int64_t delay_ms)
+{
+    const char *const texts[] = {FRENCH, second};
+    const int callers[] = {vim, nano};
+    for (size_t i = 0; i < 2; i++) {
+        g->caller = callers[i];
+        assert_int_equal(grove_open_path(g, PATH, O_WRONLY, &files[i]), 0);
+        assert_int_equal(grove_truncate(g, files[i], 0), 0);
+        assert_int_equal(grove_append(g, files[i], texts[i]), 0);
+    }
+    world_asked(&g->w);
+    g->w.delay_ms = delay_ms;
+    for (size_t i = 0; i < 2; i++) {
+        g->caller = callers[i];
+        grove_begin_sync(g, &calls[i], files[i]);
+    }
+}
+
+/* The second waits for the first, and is a change of what that has made. */
 static void test_at_once(void **state UNUSED)
 {
     struct grove g;
-    struct tree_file *a, *b;
+    struct tree_file *files[2];
     struct grove_call calls[2];
     init(&g);
-    assert_int_equal(grove_open_path(&g, PATH, O_WRONLY, &a), 0);
-    assert_int_equal(grove_truncate(&g, a, 0), 0);
-    assert_int_equal(grove_append(&g, a, FRENCH), 0);
-    g.caller = nano;
-    assert_int_equal(grove_open_path(&g, PATH, O_WRONLY, &b), 0);
-    assert_int_equal(grove_truncate(&g, b, 0), 0);
-    assert_int_equal(grove_append(&g, b, "{\"locale\":\"fr\",\"tags\":[]}"), 0);
-    world_asked(&g.w);
-    g.w.delay_ms = 50;
-    grove_begin_sync(&g, &calls[0], a);
-    grove_begin_sync(&g, &calls[1], b);
+    begin_both(&g, files, calls, "{\"tags\":[]}", 50);
     assert_int_equal(grove_wait(&calls[1]), 0);
+    assert_int_equal(calls[0].run.ends, 1);
     assert_int_equal(calls[0].run.result, 0);
     check_sent(&g.w, SENT(FRENCH) "DELETE /api/contacts/5/tags/1\n");
-    tree_close(g.tree, a);
-    tree_close(g.tree, b);
+    tree_close(g.tree, files[0]);
+    tree_close(g.tree, files[1]);
     check_server(&g, CONTACT("fr", "\"Graz\"", ""));
+    grove_finish(&g);
+}
+
+/* The first gets no answer, and its time is up. That of the second is, too, while it waits for the
+ * record, for which somebody has asked later, and may still wait: it was told that the API cannot
+ * be reached (EREMOTEIO). */
+static void test_never_its_turn(void **state UNUSED)
+{
+    struct grove g;
+    struct tree_file *files[2];
+    struct grove_call calls[2];
+    static const char city[] = "{\"fields\":[{\"slug\":\"city\",\"value\":\"Linz\"}]}";
+    init(&g);
+    struct run reader = {.res = RES_CONTACT, .key = store_key(g.w.store, RES_CONTACT, "5")};
+    begin_both(&g, files, calls, city, 2 * WORLD_TIMEOUT_MS);
+    world_advance(&g.w, WORLD_TIMEOUT_MS / 2);
+    store_refresh_record(g.w.store, RES_CONTACT, reader.key);
+    run_begin(&g.w, &reader, run_record);
+    assert_int_equal(grove_wait(&calls[0]), -ETIMEDOUT);
+    assert_int_equal(grove_wait(&calls[1]), -ETIMEDOUT);
+    assert_non_null(strstr(g.failure.message, "within 30 seconds: nothing was sent"));
+    assert_non_null(strstr(g.failure.message, "nothing was sent"));
+    check_sent(&g.w, SENT(FRENCH));
+    check_kept(&g.w, DRAFT ".2", city);
+    assert_int_equal(world_run(&g.w, &reader), 0); /* as it was */
+    run_finish(&reader);
+    tree_close(g.tree, files[0]);
+    tree_close(g.tree, files[1]);
     grove_finish(&g);
 }
 
@@ -384,7 +422,7 @@ int main(void)
         cmocka_unit_test(test_by_others),     cmocka_unit_test(test_unread),
         cmocka_unit_test(test_deleted),       cmocka_unit_test(test_by_name),
         cmocka_unit_test(test_draft_again),   cmocka_unit_test(test_draft_is_so),
-        cmocka_unit_test(test_drafts_of_two),
+        cmocka_unit_test(test_drafts_of_two), cmocka_unit_test(test_never_its_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
