@@ -88,17 +88,27 @@ bool walk_find(const struct walk *w, uint64_t key, size_t *ret_index)
     return true;
 }
 
+/* One key alone shows no order. Where it is a number, it is the API's own: the newest first. */
+static bool is_alone(const struct walk *w)
+{
+    return w->count == 1 && w->listing && resource_row(w->listing->res)->id_kind == ID_NUMBER;
+}
+
 size_t walk_position_after(const struct walk *w, uint64_t key)
 {
     size_t i;
     if (walk_find(w, key, &i))
         return i + 1;
     /* It is gone. Where the order is that of the ids, its place is known all the same. */
+    if (is_alone(w))
+        return w->keys[0] < key ? 0 : 1;
     return w->order == WALK_ANY ? w->count : lower_bound(w, key);
 }
 
 bool walk_goes_on_in(const struct walk *w, const struct walk *other)
 {
+    if (other->count == 0 || is_alone(other))
+        return true;
     return other->order != WALK_ANY && (w->order == other->order || w->count < 2);
 }
 

@@ -218,6 +218,32 @@ static void test_written_by_another(void **state UNUSED)
     grove_finish(&g);
 }
 
+/* Of two records the first is gone when the listing is read on anew: one record alone shows no
+ * order, so its place behind the other was not known, and it was left out. */
+static void test_the_last_record(void **state UNUSED)
+{
+    struct grove g;
+    struct tree_dir *dir;
+    struct buf out;
+    uint64_t cookie = 0;
+    grove_init(&g, &(struct grove_options){.ttl_ms = TTL});
+    world_fill(&g.w, RES_CONTACT, 2, 3);
+    buf_init(&out, 4096);
+    grove_opendir(&g, "contacts", &dir);
+    while (!(out.data && strstr(out.data, "3.json")))
+        assert_int_equal(grove_readdir(&g, dir, &cookie, 1, &out), 1);
+    tree_closedir(g.tree, dir);
+    world_remove(&g.w, RES_CONTACT, "3");
+    world_advance(&g.w, TTL);
+    grove_opendir(&g, "contacts", &dir);
+    while (grove_readdir(&g, dir, &cookie, 10, &out) > 0)
+        ;
+    assert_string_equal(strstr(out.data, "3.json"), "3.json\n2.json\n");
+    tree_closedir(g.tree, dir);
+    buf_finish(&out);
+    grove_finish(&g);
+}
+
 /* A 429 that comes late, out of the window before, with a Retry-After of a second: that moment was
  * taken for the refill of the new window, and the whole limit was thought to be there again. */
 static void test_late_429(void **state UNUSED)
@@ -375,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_refused_after_gone),
         cmocka_unit_test(test_put_back_of_another),
         cmocka_unit_test(test_written_by_another),
+        cmocka_unit_test(test_the_last_record),
         cmocka_unit_test(test_late_429),
         cmocka_unit_test(test_field_of_no_contact),
         cmocka_unit_test(test_written_over),

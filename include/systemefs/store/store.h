@@ -221,7 +221,8 @@ struct walk *walk_from_keys(const uint64_t *keys, size_t count);
 bool walk_find(const struct walk *w, uint64_t key, size_t *ret_index);
 /* The index where a reader goes on that has read up to `key`, which may be gone by now. */
 size_t walk_position_after(const struct walk *w, uint64_t key);
-/* Whether that is also where a reader of `w` goes on in the other walk: they have one order. */
+/* Whether that is also where a reader of `w` goes on in the other walk: they have one order, or a
+ * walk is too short to have another. */
 bool walk_goes_on_in(const struct walk *w, const struct walk *other);
 
 /* Find or make; NULL: no memory. `filter` -1 is the whole collection; `by` is a key of the filter's
