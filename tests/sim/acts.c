@@ -462,16 +462,17 @@ static void act_drafts(struct person *p)
         if (fd >= 0)
             sys_close(p, fd);
         struct deed *d = text ? deed_in(s, text) : NULL;
+        const char *now = disk_memory_text(&s->w.disk, path + strlen(".systemefs/"));
+        bool draft = now && text && strcmp(now, text) == 0; /* it may have been done with */
         if (d && !again) {
             /* Whichever of them is in it is given up, as soon as it may be gone. */
             d->over = true;
             /* And what has taken its name since it was read. */
-            const char *now = disk_memory_text(&s->w.disk, path + strlen(".systemefs/"));
             struct deed *other = now ? deed_in(s, now) : NULL;
             if (other)
                 other->over = true;
             sys_unlink(p, path);
-        } else if (d && d->state != DEED_ASKED && strcmp(d->path, to) == 0 &&
+        } else if (d && draft && d->state != DEED_ASKED && strcmp(d->path, to) == 0 &&
                    d->kind == DEED_EDIT) {
             p->process = COPY;
             person_renew_process(p);
