@@ -146,7 +146,7 @@ static void call_account(struct net *n, struct net_call *c, const struct http_re
         quota_unsent(&n->quota);
     else
         quota_answered(&n->quota, response ? response->status : 0,
-                       response && !response->failure ? &response->headers : NULL, now,
+                       response && !response->failure ? &response->headers : NULL, c->sent_ms, now,
                        clock_wall_ns(n->options.clock));
     if (!response)
         return;

@@ -37,6 +37,7 @@ void quota_init(struct quota *q, unsigned reserve_percent, unsigned per_second)
         .lag_ms = ROUNDING_MS,
         .before = -1,
         .blocked_until_ms = INT64_MIN,
+        .begin_ms = INT64_MIN,
         .reserve_percent = reserve_percent,
         .per_second = MIN(per_second, QUOTA_PACE_MAX),
     };
@@ -142,6 +143,7 @@ static int64_t quota_lag(const struct quota *q, const struct refill *r)
 /* The first answer of a new window: how long after the told moment was the last one over? */
 static void quota_next(struct quota *q, const struct refill *r, int64_t now_ms)
 {
+    q->begin_ms = q->told_ms >= 0 ? MIN(now_ms, q->told_ms + ROUNDING_MS) : INT64_MIN;
     int64_t lag = q->told_ms >= 0 && q->fixed && r->fixed && !q->vague ? now_ms - q->told_ms : -1;
     q->lag_ms = lag >= 0 && lag < ROUNDING_MS ? lag : ROUNDING_MS;
     q->fixed = r->fixed;
@@ -150,7 +152,7 @@ static void quota_next(struct quota *q, const struct refill *r, int64_t now_ms)
 
 /* Takes the numbers of one answer. False: they are those of the window before. */
 static bool quota_learn(struct quota *q, int64_t limit, int64_t remaining, struct refill r,
-                        int64_t now_ms)
+                        int64_t sent_ms, int64_t now_ms)
 {
     if (limit > 0)
         q->limit = limit;
@@ -169,8 +171,10 @@ static bool quota_learn(struct quota *q, int64_t limit, int64_t remaining, struc
         bool earlier = !next && r.told_ms < q->told_ms - SAME_REFILL_MS;
         if (earlier && r.told_ms <= now_ms + 2 * ROUNDING_MS + SLACK_MS)
             return false;
-        if (earlier)
-            r.told_ms = q->told_ms;
+        /* What travelled through the refill tells seconds of the window before, from now. */
+        bool across = !next && r.relative && sent_ms < q->begin_ms;
+        if (earlier || across)
+            r.told_ms = MAX(r.told_ms, q->told_ms);
         /* A server that tells two moments of one window adds seconds to its time of day. */
         int64_t apart = r.told_ms - q->told_ms;
         if (r.fixed && q->fixed && !next && remaining >= 0 && remaining < q->remaining &&
@@ -195,8 +199,8 @@ static bool quota_learn(struct quota *q, int64_t limit, int64_t remaining, struc
     return true;
 }
 
-void quota_answered(struct quota *q, int status, const struct http_headers *headers, int64_t now_ms,
-                    int64_t wall_ns)
+void quota_answered(struct quota *q, int status, const struct http_headers *headers,
+                    int64_t sent_ms, int64_t now_ms, int64_t wall_ns)
 {
     quota_unsent(q);
     quota_refresh(q, now_ms);
@@ -224,7 +228,7 @@ void quota_answered(struct quota *q, int status, const struct http_headers *head
         told = !stale && (limit > 0 || remaining >= 0);
         /* A 429 of the window before, whose Retry-After is short, does not end this one. */
         if (told)
-            told = quota_learn(q, limit, remaining, r, now_ms);
+            told = quota_learn(q, limit, remaining, r, sent_ms, now_ms);
         if (!moment_parse(headers->retry_after, server_now, &wait))
             wait.wait_ms = 0;
     }

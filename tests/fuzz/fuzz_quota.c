@@ -87,8 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if ((what & 0x30) == 0x30)
             quota_unsent(&q);
         else
-            quota_answered(&q, statuses[what >> 4 & 3], what & 0x08 ? NULL : &h, now,
-                           WALL_NS + (now - 5000) * 1000000);
+            quota_answered(&q, statuses[what >> 4 & 3], what & 0x08 ? NULL : &h,
+                           now - (what & 0x0f) * 100, now, WALL_NS + (now - 5000) * 1000000);
         quota_refresh(&q, now);
         fuzz_check(q.remaining >= -1 && q.limit >= -1);
     }

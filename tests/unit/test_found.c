@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -255,16 +256,37 @@ static void test_late_429(void **state UNUSED)
     const struct http_headers now = {.ratelimit_limit = "10",
                                      .ratelimit_remaining = "1",
                                      .ratelimit_refill = "10"};
-    quota_answered(&q, 200, &now, 1000, 0);
+    quota_answered(&q, 200, &now, 1000, 1000, 0);
     const struct http_headers late = {.ratelimit_limit = "10",
                                       .ratelimit_remaining = "0",
                                       .ratelimit_refill = "0",
                                       .retry_after = "1"};
-    quota_answered(&q, 429, &late, 3000, 0);
+    quota_answered(&q, 429, &late, 3000, 3000, 0);
     assert_int_equal(quota_when(&q, NET_PERSON, 3000), 4000);
     assert_int_equal(quota_when(&q, NET_PERSON, 4000), 4000);
     quota_sent(&q, 4000);
     assert_true(quota_when(&q, NET_PERSON, 4000) > 4000);
+}
+
+/* An answer of the window before that travelled through the refill: its seconds begin where it
+ * arrives, so that it seemed to tell the refill of the new window, a second too early. */
+static void test_answer_across_a_refill(void **state UNUSED)
+{
+    struct quota q;
+    struct http_headers h = {.ratelimit_limit = "10",
+                             .ratelimit_remaining = "9",
+                             .ratelimit_refill = "30"};
+    quota_init(&q, 0, 0);
+    quota_sent(&q, 0);
+    quota_answered(&q, 200, &h, 0, 0, 0);
+    quota_sent(&q, 25000);
+    struct http_headers late = h;
+    snprintf(late.ratelimit_refill, sizeof(late.ratelimit_refill), "5");
+    quota_sent(&q, 31000);
+    quota_answered(&q, 200, &h, 31000, 31000, 0);
+    assert_int_equal(q.refill_ms, 62000);
+    quota_answered(&q, 200, &late, 25000, 55000, 0);
+    assert_int_equal(q.refill_ms, 62000);
 }
 
 static int run_create_field(struct run *run)
@@ -403,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_written_by_another),
         cmocka_unit_test(test_the_last_record),
         cmocka_unit_test(test_late_429),
+        cmocka_unit_test(test_answer_across_a_refill),
         cmocka_unit_test(test_field_of_no_contact),
         cmocka_unit_test(test_written_over),
         cmocka_unit_test(test_cut_off_by_a_refusal),

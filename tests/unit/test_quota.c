@@ -28,7 +28,7 @@ static void exchange(struct quota *q, const char *limit, const char *remaining, 
 {
     struct http_headers h = told(limit, remaining, refill);
     quota_sent(q, T0 + ms);
-    quota_answered(q, 200, &h, T0 + ms, WALL + ms * 1000000);
+    quota_answered(q, 200, &h, T0 + ms, T0 + ms, WALL + ms * 1000000);
 }
 
 static void test_unknown(void **state UNUSED)
@@ -42,7 +42,7 @@ static void test_unknown(void **state UNUSED)
         quota_sent(&q, T0);
     }
     for (int i = 0; i < 1000; i++)
-        quota_answered(&q, 200, &none, T0, WALL);
+        quota_answered(&q, 200, &none, T0, T0, WALL);
     assert_int_equal(quota_when(&q, NET_AHEAD, T0), T0);
     assert_int_equal(q.limit, -1);
     assert_int_equal(q.remaining, -1);
@@ -100,7 +100,7 @@ static void test_clock_differs(void **state UNUSED)
     snprintf(h.date, sizeof(h.date), "Thu, 01 Jan 2026 01:00:10 GMT");
     quota_init(&q, 0, 0);
     quota_sent(&q, T0);
-    quota_answered(&q, 200, &h, T0, WALL);
+    quota_answered(&q, 200, &h, T0, T0, WALL);
     assert_int_equal(quota_when(&q, NET_PERSON, T0), T0 + 20000 + 1000);
 
     /* A second apart is rounding and travel: ours is the finer one. */
@@ -108,7 +108,7 @@ static void test_clock_differs(void **state UNUSED)
     snprintf(h.ratelimit_refill, sizeof(h.ratelimit_refill), "1767225630");
     quota_init(&q, 0, 0);
     quota_sent(&q, T0);
-    quota_answered(&q, 200, &h, T0, WALL);
+    quota_answered(&q, 200, &h, T0, T0, WALL);
     assert_int_equal(quota_when(&q, NET_PERSON, T0), T0 + 30000 - 123 + 1000);
 }
 
@@ -145,13 +145,13 @@ static void test_in_flight(void **state UNUSED)
     /* Perhaps the server knew these three when it said 3. An answer will tell. */
     assert_true(quota_when(&q, NET_PERSON, T0) == QUOTA_ASK_LATER);
     struct http_headers h = told("60", "2", "30.0");
-    quota_answered(&q, 200, &h, T0, WALL);
+    quota_answered(&q, 200, &h, T0, T0, WALL);
     assert_true(quota_when(&q, NET_PERSON, T0) == QUOTA_ASK_LATER);
     /* Two never arrived: they are given back. */
     quota_unsent(&q);
     assert_int_equal(quota_when(&q, NET_PERSON, T0), T0);
     /* One was lost on the way: it may have been counted. */
-    quota_answered(&q, 0, NULL, T0, WALL);
+    quota_answered(&q, 0, NULL, T0, T0, WALL);
     assert_int_equal(q.remaining, 1);
     assert_int_equal(quota_when(&q, NET_PERSON, T0), T0);
     /* The server has counted all of them: at the refill and not before. */
@@ -170,11 +170,11 @@ static void test_out_of_order(void **state UNUSED)
         quota_sent(&q, T0);
     struct http_headers late = told("60", "50", "30.0");
     struct http_headers last = told("60", "1", "30.0");
-    quota_answered(&q, 200, &last, T0, WALL);
-    quota_answered(&q, 200, &late, T0 + 5, WALL);
+    quota_answered(&q, 200, &last, T0, T0, WALL);
+    quota_answered(&q, 200, &late, T0 + 5, T0 + 5, WALL);
     assert_int_equal(q.remaining, 1);
     assert_true(quota_when(&q, NET_PERSON, T0 + 5) == QUOTA_ASK_LATER);
-    quota_answered(&q, 200, &late, T0 + 9, WALL);
+    quota_answered(&q, 200, &late, T0 + 9, T0 + 9, WALL);
     assert_int_equal(quota_when(&q, NET_PERSON, T0 + 9), T0 + 9);
 }
 
@@ -195,19 +195,19 @@ static void test_next_window(void **state UNUSED)
 
     /* An answer of the window before says nothing about this one. */
     struct http_headers old = told("60", "0", refill);
-    quota_answered(&q, 200, &old, T0 + 30050, WALL + 30050 * 1000000LL);
+    quota_answered(&q, 200, &old, T0 + 30050, T0 + 30050, WALL + 30050 * 1000000LL);
     assert_int_equal(quota_when(&q, NET_PERSON, T0 + 30050), T0 + 30050);
     quota_sent(&q, T0 + 30050);
 
     /* The new window's refill is another one. */
     snprintf(refill, sizeof(refill), "%lld", (long long)(WALL_MS + 90000));
     struct http_headers new = told("60", "59", refill);
-    quota_answered(&q, 200, &new, T0 + 30100, WALL + 30100 * 1000000LL);
+    quota_answered(&q, 200, &new, T0 + 30100, T0 + 30100, WALL + 30100 * 1000000LL);
     assert_int_equal(q.remaining, 59);
     assert_int_equal(q.refill_ms, T0 + 90000);
 
     /* And its numbers are not undone by a straggler of the old one. */
-    quota_answered(&q, 200, &old, T0 + 30150, WALL + 30150 * 1000000LL);
+    quota_answered(&q, 200, &old, T0 + 30150, T0 + 30150, WALL + 30150 * 1000000LL);
     assert_int_equal(q.remaining, 59);
     assert_int_equal(q.refill_ms, T0 + 90000);
 
@@ -305,7 +305,7 @@ static void test_429(void **state UNUSED)
         snprintf(h.retry_after, sizeof(h.retry_after), "%s", rows[i].retry_after);
         quota_init(&q, 10, 0);
         quota_sent(&q, T0);
-        quota_answered(&q, 429, &h, T0, WALL);
+        quota_answered(&q, 429, &h, T0, T0, WALL);
         assert_int_equal(quota_when(&q, NET_PERSON, T0), T0 + rows[i].wait_ms);
         assert_int_equal(quota_when(&q, NET_AHEAD, T0), T0 + rows[i].wait_ms);
         int64_t then = T0 + rows[i].wait_ms;
@@ -318,7 +318,7 @@ static void test_429(void **state UNUSED)
     quota_init(&q, 10, 0);
     exchange(&q, "60", "40", "30.0", 0);
     quota_sent(&q, T0);
-    quota_answered(&q, 429, &h, T0, WALL);
+    quota_answered(&q, 429, &h, T0, T0, WALL);
     assert_int_equal(quota_when(&q, NET_PERSON, T0), T0 + 1000);
     assert_int_equal(quota_when(&q, NET_LISTING, T0 + 1000), T0 + 1000);
     assert_int_equal(q.remaining, 40);
@@ -442,7 +442,7 @@ static void test_no_learning(void **state UNUSED)
     struct http_headers h = told("60", "0", "1767225606");
     snprintf(h.retry_after, sizeof(h.retry_after), "1");
     quota_sent(&q, WHOLE(6));
-    quota_answered(&q, 429, &h, WHOLE(6), WALL + 5877 * 1000000LL);
+    quota_answered(&q, 429, &h, WHOLE(6), WHOLE(6), WALL + 5877 * 1000000LL);
     assert_int_equal(quota_when(&q, NET_LISTING, WHOLE(6)), WHOLE(7));
     unix_exchange(&q, 59, 9, WHOLE(7) - T0);
     assert_int_equal(q.refill_ms, WHOLE(10));
@@ -452,7 +452,7 @@ static void test_no_learning(void **state UNUSED)
     h = told("60", "1", "1767229203");
     snprintf(h.date, sizeof(h.date), "Thu, 01 Jan 2026 01:00:00 GMT");
     quota_sent(&q, T0);
-    quota_answered(&q, 200, &h, T0, WALL);
+    quota_answered(&q, 200, &h, T0, T0, WALL);
     assert_int_equal(quota_when(&q, NET_LISTING, T0), T0);
     assert_int_equal(q.refill_ms, T0 + 4000);
 
@@ -476,7 +476,7 @@ static void test_moment_holds(void **state UNUSED)
     exchange(&q, "22", "1", "1767225623", 0); /* too far away to keep one, for 877 ms more */
     assert_int_equal(quota_when(&q, NET_LISTING, T0), T0);
     quota_sent(&q, T0);
-    quota_answered(&q, 429, &none, T0, WALL);
+    quota_answered(&q, 429, &none, T0, T0, WALL);
     for (int who = 0; who < NET_PRIORITY_COUNT; who++) {
         int64_t when = quota_when(&q, (enum net_priority)who, T0);
         assert_int_equal(when, who == NET_PERSON ? T0 + 1000 : WHOLE(23));

@@ -67,7 +67,7 @@ static int run_windows(const struct server *server, unsigned reserve, uint64_t s
 {
     enum { WINDOWS = 12, JOBS_MAX = 16 };
     struct flight {
-        int64_t at_server, back; /* 0: free */
+        int64_t sent, at_server, back; /* 0: free */
         bool counted;
         int status;
         struct http_headers headers;
@@ -117,7 +117,7 @@ static int run_windows(const struct server *server, unsigned reserve, uint64_t s
                              (long long)t, (int)server->format, (int)server->grid,
                              (long long)window_ms, server->limit, server->jobs,
                              (long long)server->latency_ms, (unsigned long long)seed);
-                quota_answered(&q, f->status, &f->headers, now, wall_ms * 1000000);
+                quota_answered(&q, f->status, &f->headers, f->sent, now, wall_ms * 1000000);
                 known = true;
                 f->back = 0;
             }
@@ -128,6 +128,7 @@ static int run_windows(const struct server *server, unsigned reserve, uint64_t s
             struct flight *f = &flights[i];
             if (f->back == 0 && quota_when(&q, NET_LISTING, now) <= now) {
                 quota_sent(&q, now);
+                f->sent = now;
                 f->at_server = t + 1 + (int64_t)rng_below(&rng, (uint64_t)server->latency_ms);
                 f->back = f->at_server + 1 + (int64_t)rng_below(&rng, (uint64_t)server->latency_ms);
                 f->counted = false;

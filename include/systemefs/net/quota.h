@@ -29,7 +29,8 @@
  *     each time. Nor any more where one window was told with two moments, or where a request that
  *     was sent so early was refused;
  *   - when it has come, the quota is full again, less what is under way; answers of the window
- *     before are recognized by their refill and say nothing about the new one;
+ *     before are recognized by their refill and say nothing about the new one; nor does one that
+ *     was sent in it bring the refill nearer, where that is told as seconds from now;
  *   - moments are compared with our clock, unless the server's Date shows that the clocks are more
  *     than two seconds apart: then with Date;
  *   - a server that tells numbers, but no refill, is taken to refill after a minute.
@@ -79,6 +80,7 @@ struct quota {
     int64_t lag_ms;      /* how long after a whole second it may come */
     bool fixed;          /* what is learned of lag_ms in this window holds in the next */
     bool vague;          /* no such thing can be learned of this server */
+    int64_t begin_ms;    /* what was sent earlier may be of the window before; INT64_MIN: nothing */
     int64_t before;      /* remaining when one went at told_ms, alone; or -1 */
     unsigned pace_next;  /* the oldest of pace_ms */
     int64_t pace_ms[QUOTA_PACE_MAX]; /* when the last `per_second` requests were sent; a ring */
@@ -94,10 +96,11 @@ void quota_init(struct quota *q, unsigned reserve_percent, unsigned per_second);
 int64_t quota_when(const struct quota *q, enum net_priority priority, int64_t now_ms);
 /* One is sent. */
 void quota_sent(struct quota *q, int64_t now_ms);
-/* One has ended, with (`headers`) or without (NULL) an answer. `status` 429 blocks until
- * Retry-After, or the refill, or one second from now. `wall_ns` turns dates into waits. */
-void quota_answered(struct quota *q, int status, const struct http_headers *headers, int64_t now_ms,
-                    int64_t wall_ns);
+/* One that was sent at `sent_ms` has ended, with (`headers`) or without (NULL) an answer. `status`
+ * 429 blocks until Retry-After, or the refill, or one second from now. `wall_ns` turns dates into
+ * waits. */
+void quota_answered(struct quota *q, int status, const struct http_headers *headers,
+                    int64_t sent_ms, int64_t now_ms, int64_t wall_ns);
 /* One has ended that never left this machine. */
 void quota_unsent(struct quota *q);
 /* The numbers as they are at `now_ms`, for display: a refill that is over has happened. */
