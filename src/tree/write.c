@@ -254,14 +254,12 @@ int order_new_item(struct tree *t, struct op *op, struct node dir, uint64_t list
 {
     order_item(dir, listed, true, order);
     const struct resource_row *row = resource_row(order->res);
-    struct record *rec = store_known(t->store, order->res, order->key);
+    struct record *rec;
     char owner[RESOURCE_ID_TEXT_MAX + 1], item[RESOURCE_ID_TEXT_MAX + 1], path[64];
     snprintf(path, sizeof(path), "%s[].%s", row->set.member, resource_row(row->set.res)->id_member);
     store_id(t->store, order->res, order->key, owner);
     store_id(t->store, row->set.res, order->item, item);
-    if (!rec || !store_record_valid_ms(t->store, rec))
-        return 0;
-    int r = store_text(t->store, op, order->res, order->key, &rec);
+    int r = store_record(t->store, op, order->res, order->key, &rec);
     if (r != 0 || !record_names(rec, path, item))
         return r == -ENOENT ? 0 : r;
     return op_fail(op, -EEXIST, "%s %s has %s %s already: nothing was sent", row->name, owner,
