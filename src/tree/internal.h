@@ -303,8 +303,8 @@ void write_opened(struct tree *t, const struct op *op, struct node n, const stru
  * in or taken out. */
 void order_record(struct node dir, struct save_order *order);
 void order_item(struct node dir, uint64_t listed, bool in, struct save_order *order);
-/* The same, to put it in: -EEXIST where it is known to be in. Put in once more, a tag would start
- * its automations once more. */
+/* The same, to put it in: -EEXIST where it is in, as of now: may ask. Put in once more, a tag would
+ * start its automations once more. */
 int order_new_item(struct tree *t, struct op *op, struct node dir, uint64_t listed,
                    struct save_order *order);
 /* The record whose content a file shows, if it is known; its text may not be at hand. */

@@ -330,6 +330,28 @@ static void test_field_of_no_contact(void **state UNUSED)
     grove_finish(&g);
 }
 
+static int run_put_tag_on(struct run *run)
+{
+    struct grove_call *c = run->arg;
+    return tree_mkdir(c->g->tree, &run->op, c->ino, "1", &c->g->attr);
+}
+
+/* What was known of a contact was past its TTL. Its tag was put on once more, unasked, and the
+ * automations of the tag began once more (ln -sf under valgrind: it takes EEXIST for the name's,
+ * and goes on with others until it is through). */
+static void test_tag_on_past_the_ttl(void **state UNUSED)
+{
+    struct grove g;
+    init(&g);
+    assert_int_equal(grove_path(&g, "contacts/5/tags"), 0);
+    uint64_t tags = g.attr.ino;
+    world_put(&g.w, RES_CONTACT, CONTACT("en", "\"Graz\"", VIP));
+    world_advance(&g.w, TTL + 1);
+    assert_int_equal(call_in(&g, tags, run_put_tag_on), -EEXIST);
+    check_sent(&g.w, "");
+    grove_finish(&g);
+}
+
 /* A script reads a record, opens it anew with "r+", writes its text over the old one and cuts off
  * the rest. That was taken for a change of what stood in the file by then: a tag that somebody had
  * put on the contact meanwhile was taken off again, and their value replaced unseen. */
@@ -427,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_late_429),
         cmocka_unit_test(test_answer_across_a_refill),
         cmocka_unit_test(test_field_of_no_contact),
+        cmocka_unit_test(test_tag_on_past_the_ttl),
         cmocka_unit_test(test_written_over),
         cmocka_unit_test(test_cut_off_by_a_refusal),
         cmocka_unit_test(test_first_page_around),
