@@ -29,95 +29,6 @@ static void enter(struct save *job, enum save_state state)
     job->state = state;
 }
 
-/* ---- life ---- */
-
-void save_ref(struct save *job)
-{
-    job->refs++;
-}
-
-void save_unref(struct save *job)
-{
-    if (!job || --job->refs)
-        return;
-    patch_finish(&job->patch);
-    buf_finish(&job->done);
-    buf_finish(&job->composed);
-    free(job->items);
-    free(job->path);
-    free(job->document);
-    free(job->base_text);
-    free(job->seen_text);
-    free(job->body);
-    free(job->taken);
-    free(job->trashed);
-    free(job);
-}
-
-static char *copy_of(const char *s)
-{
-    return s ? strdup(s) : NULL;
-}
-
-static struct save *job_new(struct store *s, const struct save_order *order)
-{
-    struct save *job = calloc(1, sizeof(*job));
-    if (!job)
-        return NULL;
-    *job = (struct save){
-        .store = s,
-        .refs = 1,
-        .kind = order->kind,
-        .res = order->res,
-        .key = order->key,
-        .filter = order->kind == SAVE_CREATE ? order->filter : -1,
-        .by = order->by,
-        .grant = order->grant,
-        .item = order->item,
-        .path = copy_of(order->path),
-        .body = copy_of(order->body),
-        .taken = copy_of(order->taken),
-        .base_text = copy_of(order->base),
-        .document = order->document ? strdup(order->document)
-                    : order->text   ? strndup(order->text, order->text_len)
-                                    : NULL,
-    };
-    patch_init(&job->patch);
-    buf_init(&job->done, API_MESSAGE_MAX);
-    buf_init(&job->composed, 2 * PATCH_TEXT_MAX);
-    list_init(&job->all);
-    wait_queue_init(&job->ended);
-    wait_queue_init(&job->answered);
-    bool missing = !job->path || (order->taken && !job->taken) || (order->body && !job->body) ||
-                   (order->base && !job->base_text) ||
-                   ((order->document || order->text) && !job->document);
-    if (missing) {
-        save_unref(job);
-        return NULL;
-    }
-    return job;
-}
-
-enum save_state save_state(const struct save *job)
-{
-    return job->state;
-}
-
-bool save_changed(const struct save *job)
-{
-    return job->step > 0 && !job->store->dry_run;
-}
-
-const char *save_document(const struct save *job)
-{
-    return job->document ? job->document : "";
-}
-
-uint64_t save_key(const struct save *job)
-{
-    return job->kind == SAVE_CREATE ? job->made : job->key;
-}
-
 /* ---- drafts ---- */
 
 /* What the disk says is not about the record: "rm -f" takes ENOENT for success. */
@@ -192,7 +103,7 @@ static int take_older_base(struct save *job, const struct save_order *order)
         return is_whole_draft(job, order);
     free(job->base_text);
     job->base_text = buf_take(&base, NULL);
-    job->seen_text = copy_of(order->seen);
+    job->seen_text = order->seen ? strdup(order->seen) : NULL;
     if (job->seen_text)
         json_check(job->seen_text, strlen(job->seen_text), &job->seen, NULL);
     return 0;
@@ -252,7 +163,7 @@ int save_start(struct store *s, struct op *op, const struct save_order *order, s
     int r = 0, unknown = 0;
     if (nul)
         r = op_fail(op, -EINVAL, "it holds a NUL byte: that is no JSON");
-    else if (!(job = job_new(s, order)))
+    else if (!(job = save_new(s, order)))
         r = op_fail(op, -ENOMEM, "no memory");
     if (r == 0) {
         unknown = take_older_base(job, order);
@@ -571,47 +482,4 @@ int save_wait(struct save *job, struct op *op)
         return job->failure.error;
     }
     return op_wait(op, &job->ended); /* its deadline is no later */
-}
-
-/* ---- the store's side ---- */
-
-void saves_turn(struct store *s)
-{
-    int64_t now = store_now(s);
-    list_for_each(it, &s->saves) {
-        struct save *job = CONTAINER_OF(it, struct save, all);
-        if (job->wake_ms && job->wake_ms <= now && !job->looking && job->state == SAVE_SETTLING)
-            wait_queue_wake(s, &job->answered);
-    }
-}
-
-int64_t saves_next_ms(const struct store *s)
-{
-    int64_t next = INT64_MAX;
-    list_for_each(it, &s->saves) {
-        const struct save *job = CONTAINER_OF(it, struct save, all);
-        if (job->wake_ms && !job->looking && job->state == SAVE_SETTLING)
-            next = MIN(next, job->wake_ms);
-    }
-    return next;
-}
-
-void saves_end_all(struct store *s)
-{
-    /* First all of them are taken out of the queues that they have with each other. */
-    list_for_each(it, &s->saves) {
-        struct save *job = CONTAINER_OF(it, struct save, all);
-        if (job->call)
-            api_cancel(s->api, job->call);
-        op_end(&job->op);
-    }
-    list_for_each_safe(it, &s->saves) {
-        list_remove(it);
-        save_unref(CONTAINER_OF(it, struct save, all));
-    }
-}
-
-bool store_saving(const struct store *s)
-{
-    return !list_empty(&s->saves);
 }

@@ -47,6 +47,9 @@ struct step {
     const char *body; /* NULL: none; in storage, or the job's */
 };
 
+/* job: with a copy of all that the order points at, and one reference; NULL: no memory. */
+struct save *save_new(struct store *s, const struct save_order *order);
+
 /* plan: what is to be sent. 0, STORE_WAIT, or -errno with the reason in the op. */
 int plan_create(struct save *job, struct op *op);
 int plan_edit(struct save *job);
