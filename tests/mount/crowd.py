@@ -96,7 +96,8 @@ class Maker(Person):
 
 
 class Reader(Person):
-    """Of any record: whole, and itself."""
+    """Of any record: whole, and itself. `contact`: all that are written in place, whose size the kernel
+    says to be 0 from the writer's O_TRUNC on."""
 
     names = ()
 
@@ -114,8 +115,9 @@ class Reader(Person):
             self.done.append(["read", "", None, e.errno, 0, 0])
             return
         self.longest = max(self.longest, time.monotonic() - began)
-        wrong = str(json.loads(text)["id"]) + ".json" != name
-        self.done.append(["mixed" if wrong or not size else "read", name, None, 0, 0, 0])
+        id = str(json.loads(text)["id"])
+        wrong = id + ".json" != name or (not size and id not in self.contact)
+        self.done.append(["mixed" if wrong else "read", name, size, 0, 0, 0])
 
 
 class Tool(Person):
@@ -137,7 +139,7 @@ def crowd(contacts):
     """64 of them."""
     shared, own = contacts[0], contacts[1:]
     kinds = ([(Writer, c) for c in own] + [(Writer, shared)] * 8 + [(Maker, None)] * 8 +
-             [(Reader, None)] * 16)
+             [(Reader, contacts)] * 16)
     return kinds + [(Tool, None)] * (64 - len(kinds))
 
 
