@@ -338,8 +338,14 @@ def test_an_answer_out_of_nowhere(through):
     o.s.fault = lambda request: watch.is_asked(request) and None
     for act in acts:
         o.m.ls("courses")
+        stolen = 0
         for connection in o.s.open_connections():
-            connection.send(STOLEN)
+            try:
+                connection.send(STOLEN)
+                stolen += 1
+            except ConnectionError:
+                pass  # one that the act before has closed, which is not known here yet
+        assert stolen
         act.run()
     result = watch.result()
     assert result == {act: (OK, 1, 1) for act in ACTS}
